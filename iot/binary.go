@@ -36,33 +36,52 @@ func (m *Message) AppendBinary(b []byte) ([]byte, error) {
 	return append(b, m.Body...), nil
 }
 
-// UnmarshalBinary reads what AppendBinary wrote. The body and all strings alias
-// one private copy of b, so b may be reused.
+// UnmarshalBinary reads what AppendBinary wrote, and nothing else. m shares no
+// memory with b afterwards; its keys and values share one string. After an
+// error, which is [ErrCorruptMessage], m is as it was.
 func (m *Message) UnmarshalBinary(b []byte) error {
-	if len(b) == 0 || b[0] != messageVersion {
+	size, ok := headerSize(b)
+	if !ok {
 		return ErrCorruptMessage
 	}
-	// Two copies: one string shared by all keys and values, one body. Each
-	// property on its own would cost an allocation.
-	r := messageReader{b: b[1:], text: string(b[1:])}
-	m.System, m.Properties = nil, nil
-	if n := r.count(2); n > 0 {
-		m.System = make(System, n)
-		for i := range m.System {
-			m.System[i] = SystemValue{SystemName(r.byte()), r.string()}
+	// One string for all keys and values: each on its own would cost an
+	// allocation. The body is not part of it, so that a kept property does
+	// not keep a body in memory.
+	r := messageReader{text: string(b[:size]), at: 1}
+	got := Message{Body: append([]byte(nil), b[size:]...)}
+	if n := r.count(); n > 0 {
+		got.System = make(System, n)
+		for i := range got.System {
+			got.System[i] = SystemValue{SystemName(r.byte()), r.string()}
 		}
 	}
-	if n := r.count(2); n > 0 {
-		m.Properties = make(Properties, n)
-		for i := range m.Properties {
-			m.Properties[i] = Property{r.string(), r.string()}
+	if n := r.count(); n > 0 {
+		got.Properties = make(Properties, n)
+		for i := range got.Properties {
+			got.Properties[i] = Property{r.string(), r.string()}
 		}
 	}
-	if r.bad {
-		return ErrCorruptMessage
-	}
-	m.Body = append([]byte(nil), r.b[r.at:]...)
+	*m = got
 	return nil
+}
+
+// headerSize returns how many bytes of b stand before the body, if they are
+// well formed. No count of items that it lets pass is larger than the bytes
+// that are there, so that a lying count makes nobody allocate.
+func headerSize(b []byte) (size int, ok bool) {
+	if len(b) == 0 || b[0] != messageVersion {
+		return 0, false
+	}
+	s := messageScanner{b: b, at: 1}
+	for n := s.uvarint(); n > 0 && !s.bad; n-- {
+		s.skip(1)
+		s.skip(s.uvarint())
+	}
+	for n := s.uvarint(); n > 0 && !s.bad; n-- {
+		s.skip(s.uvarint())
+		s.skip(s.uvarint())
+	}
+	return s.at, !s.bad
 }
 
 func appendString(b []byte, s string) []byte {
@@ -70,50 +89,56 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// messageReader reads from b; text is the same bytes as a string. After the
-// first fault everything reads as zero.
+// messageScanner walks over b without keeping anything. After the first fault
+// everything reads as zero.
+type messageScanner struct {
+	b   []byte
+	at  int
+	bad bool
+}
+
+func (s *messageScanner) uvarint() uint64 {
+	v, n := binary.Uvarint(s.b[s.at:])
+	// A last byte of zero is a length that AppendUvarint writes shorter.
+	if s.bad || n <= 0 || n > 1 && s.b[s.at+n-1] == 0 {
+		s.bad = true
+		return 0
+	}
+	s.at += n
+	return v
+}
+
+func (s *messageScanner) skip(n uint64) {
+	if s.bad || n > uint64(len(s.b)-s.at) {
+		s.bad = true
+		return
+	}
+	s.at += int(n)
+}
+
+// messageReader reads a header that headerSize has checked.
 type messageReader struct {
-	b    []byte
 	text string
 	at   int
-	bad  bool
 }
 
 func (r *messageReader) byte() byte {
-	if r.bad || r.at >= len(r.b) {
-		r.bad = true
-		return 0
-	}
 	r.at++
-	return r.b[r.at-1]
+	return r.text[r.at-1]
 }
 
-func (r *messageReader) length() int {
-	if r.bad {
-		return 0
+func (r *messageReader) count() int {
+	for shift, n := 0, 0; ; shift += 7 {
+		c := r.byte()
+		n |= int(c&0x7f) << shift
+		if c < 0x80 {
+			return n
+		}
 	}
-	v, n := binary.Uvarint(r.b[r.at:])
-	if n <= 0 || v > uint64(len(r.b)-r.at-n) {
-		r.bad = true
-		return 0
-	}
-	r.at += n
-	return int(v)
-}
-
-// count reads the number of items that take at least min bytes each, so that a
-// lying count cannot make the caller allocate.
-func (r *messageReader) count(min int) int {
-	n := r.length()
-	if n*min > len(r.b)-r.at {
-		r.bad = true
-		return 0
-	}
-	return n
 }
 
 func (r *messageReader) string() string {
-	n := r.length()
+	n := r.count()
 	r.at += n
 	return r.text[r.at-n : r.at]
 }

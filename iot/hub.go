@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"log/slog"
 	"time"
 )
 
@@ -38,6 +39,21 @@ type Credentials struct {
 	// joined by semicolons, as a gateway acting on behalf sends it.
 	AuthChain string
 }
+
+// String names the identity and the kind of proof, and hides the proof.
+func (c Credentials) String() string {
+	proof := "nothing"
+	switch {
+	case c.Token != "":
+		proof = "token"
+	case len(c.Certificates) > 0:
+		proof = "certificate"
+	}
+	return c.Identity.String() + " by " + proof
+}
+
+// LogValue is [Credentials.String], for handlers that write JSON.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Client describes the connection behind a session, and how to end it.
 type Client struct {

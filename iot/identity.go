@@ -48,11 +48,17 @@ func (id Identity) String() string {
 	return id.Device + "/" + id.Module
 }
 
-// LogValue-friendly text form, also used as a JSON key.
+// MarshalText returns the form of [Identity.String], so that an identity can be
+// a value or a key in JSON.
 func (id Identity) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText is [ParseIdentity].
+// UnmarshalText is [ParseIdentity], and reads the empty text as the identity
+// that names nothing, which is how that one is written.
 func (id *Identity) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*id = Identity{}
+		return nil
+	}
 	parsed, err := ParseIdentity(string(b))
 	if err == nil {
 		*id = parsed

@@ -2,6 +2,7 @@ package iot
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -79,6 +80,9 @@ func (s Secret) String() string {
 
 // GoString hides the secret from %#v.
 func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// LogValue hides the secret from handlers that write JSON.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }
