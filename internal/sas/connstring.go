@@ -20,9 +20,11 @@ type ConnectionString struct {
 
 // ParseConnectionString reads the form that the portal, the command line and
 // the SDKs share: key=value pairs between semicolons, keys in any case, values
-// that may contain an equals sign. Unknown keys are ignored, as the SDKs do.
+// that may contain an equals sign. Unknown keys are
+// ignored, as the SDKs do; one that is there twice is an error.
 func ParseConnectionString(s string) (ConnectionString, error) {
 	var c ConnectionString
+	seen := make(map[string]bool, 6)
 	for part := range strings.SplitSeq(strings.TrimSpace(s), ";") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
@@ -32,7 +34,12 @@ func ParseConnectionString(s string) (ConnectionString, error) {
 			// The part may be a key that lost its name: do not repeat it.
 			return c, fmt.Errorf("connection string: a part has no '='; write Name=Value;Name=Value")
 		}
-		c.set(strings.ToLower(key), value)
+		key = strings.ToLower(key)
+		if seen[key] {
+			return c, fmt.Errorf("connection string: %.20q is there twice", key)
+		}
+		seen[key] = true
+		c.set(key, value)
 	}
 	return c, c.check()
 }
@@ -79,8 +86,13 @@ func (c *ConnectionString) check() error {
 	return nil
 }
 
-// String writes the connection string, the key included.
-func (c ConnectionString) String() string {
+// String writes the connection string for a log: without the key.
+func (c ConnectionString) String() string { return c.text(c.Key.String()) }
+
+// Reveal writes the connection string, the key included.
+func (c ConnectionString) Reveal() string { return c.text(c.Key.Reveal()) }
+
+func (c ConnectionString) text(sharedAccessKey string) string {
 	var b strings.Builder
 	add := func(key, value string) {
 		if value == "" {
@@ -95,7 +107,7 @@ func (c ConnectionString) String() string {
 	add("DeviceId", c.Identity.Device)
 	add("ModuleId", c.Identity.Module)
 	add("SharedAccessKeyName", c.PolicyName)
-	add("SharedAccessKey", c.Key.Reveal())
+	add("SharedAccessKey", sharedAccessKey)
 	if c.X509 {
 		add("x509", "true")
 	}

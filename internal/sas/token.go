@@ -128,10 +128,11 @@ func parse(text string) (t Token, err error) {
 	if t.Expiry, err = parseExpiry(fields["se"]); err != nil {
 		return t, err
 	}
-	if t.Policy, err = url.QueryUnescape(fields["skn"]); err != nil {
+	if t.Policy, err = url.PathUnescape(fields["skn"]); err != nil {
 		return t, errors.New("skn is not url-encoded")
 	}
-	sig, err := url.QueryUnescape(fields["sig"])
+	// Not QueryUnescape: some devices leave the plus signs of base64 as they are.
+	sig, err := url.PathUnescape(fields["sig"])
 	if err != nil {
 		return t, errors.New("sig is not url-encoded")
 	}
@@ -201,7 +202,7 @@ func ParseResource(encoded string) (Resource, error) {
 		return Resource{}, errors.New("sr is not url-encoded")
 	}
 	host, rest, _ := strings.Cut(text, "/")
-	if host == "" {
+	if !validHost(host) {
 		return Resource{}, errors.New("sr names no host")
 	}
 	r := Resource{Host: strings.ToLower(host)}
@@ -219,6 +220,20 @@ func ParseResource(encoded string) (Resource, error) {
 		return Resource{}, fmt.Errorf("sr: %w", err)
 	}
 	return r, nil
+}
+
+// validHost keeps out what letter case or Unicode could make look like another
+// host. Ports and literal addresses are hosts here.
+func validHost(host string) bool {
+	for i := 0; i < len(host); i++ {
+		switch c := host[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte("-._:[]", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return host != ""
 }
 
 // Expired reports whether the token is no longer valid at now. A token that
