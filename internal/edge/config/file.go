@@ -1,0 +1,219 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// file is config.toml as it stands.
+type file struct {
+	Hostname          string       `toml:"hostname"`
+	ParentHostname    string       `toml:"parent_hostname"`
+	LocalGateway      string       `toml:"local_gateway_hostname"` // older name of the same
+	TrustBundleCert   string       `toml:"trust_bundle_cert"`
+	Provisioning      provisioning `toml:"provisioning"`
+	EdgeCA            edgeCA       `toml:"edge_ca"`
+	Sluice            sluice       `toml:"sluice"`
+	ignoredByIntent                // IoT Edge's keys about containers and its own daemons
+	ManifestTrustCert any          `toml:"manifest_trust_bundle_cert"`
+}
+
+type provisioning struct {
+	Source           string         `toml:"source"`
+	ConnectionString string         `toml:"connection_string"`
+	HubHostname      string         `toml:"iothub_hostname"`
+	DeviceID         string         `toml:"device_id"`
+	Authentication   authentication `toml:"authentication"`
+	Attestation      any            `toml:"attestation"`
+	GlobalEndpoint   any            `toml:"global_endpoint"`
+	IDScope          any            `toml:"id_scope"`
+	Payload          any            `toml:"payload"`
+}
+
+type authentication struct {
+	Method       string   `toml:"method"`
+	DeviceIDPK   keyValue `toml:"device_id_pk"`
+	IdentityCert any      `toml:"identity_cert"`
+	IdentityPK   any      `toml:"identity_pk"`
+}
+
+type keyValue struct {
+	Value string `toml:"value"`
+	URI   string `toml:"uri"`
+}
+
+type edgeCA struct {
+	Cert     string `toml:"cert"`
+	PK       string `toml:"pk"`
+	Method   any    `toml:"method"`
+	Subject  any    `toml:"subject"`
+	Days     any    `toml:"auto_generated_edge_ca_expiry_days"`
+	Renew    any    `toml:"auto_renew"`
+	Name     any    `toml:"common_name"`
+	Expiry   any    `toml:"expiry_days"`
+	URL      any    `toml:"url"`
+	Username any    `toml:"username"`
+	Password any    `toml:"password"`
+}
+
+type sluice struct {
+	DataDir  string `toml:"data_dir"`
+	LogLevel string `toml:"log_level"`
+	Listen   struct {
+		Address string `toml:"address"`
+		MQTT    *int   `toml:"mqtt_port"`
+	} `toml:"listen"`
+	TLS struct {
+		Cert     string   `toml:"cert"`
+		Key      string   `toml:"key"`
+		Names    []string `toml:"names"`
+		DeviceCA string   `toml:"device_ca"`
+	} `toml:"tls"`
+	Hub struct {
+		Address   string `toml:"address"`
+		CA        string `toml:"ca"`
+		MQTTPort  *int   `toml:"mqtt_port"`
+		HTTPSPort *int   `toml:"https_port"`
+	} `toml:"hub"`
+	Storage struct {
+		MaxBytes   *int64 `toml:"max_bytes"`
+		MinFree    *int64 `toml:"min_free_bytes"`
+		TimeToLive *int64 `toml:"time_to_live_secs"`
+	} `toml:"storage"`
+}
+
+type ignoredByIntent struct {
+	AllowElevated     any `toml:"allow_elevated_docker_permissions"`
+	AutoReprovision   any `toml:"auto_reprovisioning_mode"`
+	ImportedMasterKey any `toml:"imported_master_encryption_key"`
+	AdditionalInfo    any `toml:"additional_info"`
+	PreferCache       any `toml:"prefer_module_identity_cache"`
+	CloudTimeout      any `toml:"cloud_timeout_sec"`
+	CloudRetries      any `toml:"cloud_retries"`
+	EdgeRequests      any `toml:"iotedge_max_requests"`
+	AziotRequests     any `toml:"aziot_max_requests"`
+	CertIssuance      any `toml:"cert_issuance"`
+	PreloadedKeys     any `toml:"preloaded_keys"`
+	PreloadedCerts    any `toml:"preloaded_certs"`
+	AziotKeys         any `toml:"aziot_keys"`
+	TPM               any `toml:"tpm"`
+	LocalID           any `toml:"localid"`
+	Agent             any `toml:"agent"`
+	Connect           any `toml:"connect"`
+	Listen            any `toml:"listen"`
+	Watchdog          any `toml:"watchdog"`
+	Moby              any `toml:"moby_runtime"`
+	ImageGC           any `toml:"image_garbage_collection"`
+}
+
+// decode reads the file and lists the keys that have no effect.
+func decode(data []byte) (*file, []string, error) {
+	f := new(file)
+	d := toml.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	err := d.Decode(f)
+	var unknown *toml.StrictMissingError
+	var wrong *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		p := problems{}
+		for _, e := range unknown.Errors {
+			line, _ := e.Position()
+			p.add(line, "unknown key %q%s", strings.Join(e.Key(), "."), suggestion(e.Key()))
+		}
+		return nil, nil, p.err()
+	case errors.As(err, &wrong):
+		p := problems{}
+		line, _ := wrong.Position()
+		text := strings.TrimPrefix(wrong.Error(), "toml: ")
+		if key := strings.Join(wrong.Key(), "."); key != "" {
+			text = key + ": " + text
+		}
+		p.add(line, "%s", text)
+		return nil, nil, p.err()
+	case err != nil:
+		return nil, nil, err
+	}
+	return f, ignored(reflect.ValueOf(f).Elem(), ""), nil
+}
+
+// ignored lists the keys that are set and whose value nobody reads: those of
+// type any.
+func ignored(v reflect.Value, prefix string) (keys []string) {
+	for i := range v.NumField() {
+		field, value := v.Type().Field(i), v.Field(i)
+		key := prefix + field.Tag.Get("toml")
+		switch {
+		case field.Anonymous:
+			keys = append(keys, ignored(value, prefix)...)
+		case value.Kind() == reflect.Struct:
+			keys = append(keys, ignored(value, key+".")...)
+		case value.Kind() == reflect.Interface && !value.IsNil():
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// known lists all keys that there are, for suggestions.
+func known(t reflect.Type, prefix string) (keys []string) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		key := prefix + field.Tag.Get("toml")
+		switch {
+		case field.Anonymous:
+			keys = append(keys, known(field.Type, prefix)...)
+		case field.Type.Kind() == reflect.Struct:
+			keys = append(append(keys, key), known(field.Type, key+".")...)
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// suggestion names the key that was probably meant.
+func suggestion(key []string) string {
+	got := strings.Join(key, ".")
+	best, distance := "", len(got)/3+2
+	for _, k := range known(reflect.TypeFor[file](), "") {
+		// A key in the wrong table is as likely as one with a typing error.
+		d := editDistance(got, k)
+		if last := k[strings.LastIndexByte(k, '.')+1:]; last == key[len(key)-1] {
+			d = min(d, 1)
+		}
+		if d < distance {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

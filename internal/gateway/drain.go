@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"sluice/internal/spool"
+	"sluice/iot"
+)
+
+// errShutdown ends a drain because the gateway stops.
+var errShutdown = errors.New("gateway stops")
+
+// draining is one lease being served over one session.
+type draining struct {
+	u       *uplink
+	lease   *spool.Lease
+	peer    *peer
+	results chan sent // one per batch on its way
+	ahead   int       // batches on their way
+	max     int       // messages in a batch
+	window  int       // batches on their way before one must come back
+
+	acked bool         // something was delivered
+	head  spool.Record // first of those that were not
+}
+
+// sent is the fate of a batch.
+type sent struct {
+	recs []spool.Record
+	err  error
+}
+
+// drainOf prepares to serve a lease. A lane in which some message is suspected
+// of being one that the hub never takes goes one message at a time.
+func (u *uplink) drainOf(lease *spool.Lease, p *peer) *draining {
+	d := &draining{u: u, lease: lease, peer: p, max: batchMessages, window: batchesAhead}
+	if u.faults.single(p.id) {
+		d.max, d.window = 1, 1
+	}
+	d.results = make(chan sent, d.window)
+	return d
+}
+
+// run sends until there is nothing more to send, another lane waits its turn,
+// or something fails. When it returns nothing is on its way.
+func (d *draining) run(ctx context.Context) error {
+	err := d.pump(ctx)
+	for d.ahead > 0 {
+		if e := d.settle(<-d.results); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+func (d *draining) pump(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return errShutdown
+		}
+		if d.peer.stale(d.u.g.opt.Now()) || d.lease.Contended() {
+			return nil
+		}
+		recs, err := d.lease.Read(d.max, batchBytes)
+		switch {
+		case err != nil:
+			return err
+		case len(recs) > 0:
+			d.send(recs)
+		case d.ahead == 0:
+			return nil
+		}
+		if err := d.wait(ctx, len(recs) == 0); err != nil {
+			return err
+		}
+	}
+}
+
+// wait settles what has come back. It blocks when the pipe is full, or when
+// idle says that there was nothing to send, until there is again.
+func (d *draining) wait(ctx context.Context, idle bool) error {
+	for d.ahead > 0 {
+		if !idle && d.ahead < d.window {
+			select {
+			case r := <-d.results:
+				if err := d.settle(r); err != nil {
+					return err
+				}
+				continue
+			default:
+				return nil
+			}
+		}
+		select {
+		case r := <-d.results:
+			if err := d.settle(r); err != nil {
+				return err
+			}
+		case <-d.lease.More():
+			idle = false
+		case <-ctx.Done():
+			return errShutdown
+		}
+		if idle {
+			return nil
+		}
+	}
+	return nil
+}
+
+// send decodes a batch and hands it to the hub.
+func (d *draining) send(recs []spool.Record) {
+	msgs := make([]iot.Message, 0, len(recs))
+	whole := recs[:0:0]
+	for _, r := range recs {
+		var m iot.Message
+		if err := m.UnmarshalBinary(r.Data); err != nil {
+			d.lease.Dead(r, "unreadable")
+			d.u.g.counts.Dead.Add(1)
+			continue
+		}
+		msgs, whole = append(msgs, m), append(whole, r)
+	}
+	if len(msgs) == 0 {
+		return
+	}
+	d.ahead++
+	d.peer.session.Send(msgs, func(err error) { d.results <- sent{whole, err} })
+}
+
+// settle acknowledges a batch that the hub has, or finds out which message of
+// it the hub will never take.
+func (d *draining) settle(r sent) error {
+	d.ahead--
+	switch {
+	case r.err == nil:
+		d.deliver(r.recs)
+		return nil
+	case d.head.Seq() == 0:
+		d.head = r.recs[0]
+	}
+	if len(r.recs) == 1 && final(r.err) {
+		d.lease.Dead(r.recs[0], "hub refuses it")
+		d.u.g.counts.Dead.Add(1)
+		d.u.g.log.Error("the hub refuses a message, which is now a dead letter", "lane", d.lease.Lane(), "err", r.err)
+		return nil
+	}
+	return r.err
+}
+
+func (d *draining) deliver(recs []spool.Record) {
+	d.lease.Ack(recs...)
+	d.acked = true
+	d.u.g.counts.Delivered.Add(uint64(len(recs)))
+}
+
+// final reports whether the same message would be refused again.
+func final(err error) bool {
+	switch iot.KindOf(err) {
+	case iot.Invalid, iot.TooLarge:
+		return true
+	}
+	return false
+}

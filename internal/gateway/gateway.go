@@ -1,0 +1,146 @@
+// Package gateway is a hub whose answers come from a parent hub, with a spool
+// and a cache between.
+//
+// To devices and modules a [Gateway] is an [iot.Hub]: it authenticates them
+// against its scope (package scope), stores what they send in the spool
+// (package spool) and acknowledges it when it is on disk. To its parent it is
+// the $edgeHub module of an edge device, which acts on behalf of everything in
+// its scope: the uplink drains the spool through one session per sending
+// identity, in order for each of them and in parallel across them.
+//
+// The parent is an [iot.Parent]: a hub in the same process, the client of one
+// elsewhere, or another gateway.
+package gateway
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sluice/internal/auth"
+	"sluice/internal/gateway/scope"
+	"sluice/internal/spool"
+	"sluice/iot"
+)
+
+// DefaultTTL is how long a message may wait in the spool, as in edgeHub.
+const DefaultTTL = 2 * time.Hour
+
+// Options configures a Gateway. Device, HubHost, Key, Parent, Spool and Dir are
+// required.
+type Options struct {
+	Device  string     // id of the edge device that the gateway is
+	HubHost string     // name of the hub, as tokens carry it
+	Hosts   []string   // further names that tokens may carry: the gateway's own
+	Key     iot.Secret // of the device or of its $edgeHub module
+	Parent  iot.Parent
+	Spool   *spool.Store
+	Dir     string // where the scope is kept; must exist
+	// Roots are the authorities that sign device certificates; nil for none.
+	Roots func() *x509.CertPool
+	// TTL is how long a message may wait; 0 means DefaultTTL, negative for
+	// ever.
+	TTL time.Duration
+	// RefreshEvery is the time between refreshes of the scope; 0 means one
+	// hour.
+	RefreshEvery time.Duration
+	// Lanes is how many identities are served upstream at a time; 0 means 64.
+	Lanes int
+	// IdleTimeout is how long an identity's uplink stays open with nothing to
+	// say; 0 means one minute.
+	IdleTimeout time.Duration
+	Log         *slog.Logger
+	Now         func() time.Time // wall clock; nil means time.Now
+}
+
+// Gateway is a transparent gateway. Its methods may be called from any
+// goroutine.
+type Gateway struct {
+	opt      Options
+	log      *slog.Logger
+	scope    *scope.Cache
+	auth     auth.Authenticator
+	own      *ownIdentity
+	sessions sessions
+	uplink   *uplink
+	counts   Counts
+}
+
+var _ iot.Hub = (*Gateway)(nil)
+
+// New makes a gateway from what its disk knows. Run brings it to life.
+func New(opt Options) (*Gateway, error) {
+	if err := opt.complete(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g := &Gateway{opt: opt, log: opt.Log}
+	g.own = newOwnIdentity(opt)
+	var err error
+	g.scope, err = scope.Open(filepath.Join(opt.Dir, "scope.json"), scope.Options{
+		Source:       opt.Parent,
+		Credentials:  g.own.credentials,
+		RefreshEvery: opt.RefreshEvery,
+		Changed:      g.reauthenticate,
+		Log:          opt.Log,
+		Now:          opt.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.auth = auth.Authenticator{
+		Directory: g.scope,
+		Hosts:     append([]string{opt.HubHost}, opt.Hosts...),
+		Roots:     opt.Roots,
+		Now:       opt.Now,
+	}
+	g.uplink = newUplink(g)
+	return g, nil
+}
+
+func (o *Options) complete() error {
+	id := iot.DeviceIdentity(o.Device)
+	if err := id.Validate(); err != nil {
+		return err
+	}
+	if o.HubHost == "" || o.Key == "" || o.Parent == nil || o.Spool == nil || o.Dir == "" {
+		return errors.New("HubHost, Key, Parent, Spool and Dir are required")
+	}
+	if o.TTL == 0 {
+		o.TTL = DefaultTTL
+	}
+	if o.Lanes == 0 {
+		o.Lanes = 64
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
+// Run keeps the uplink, the scope and the sessions going until ctx ends, and
+// returns when everything that it started has ended. Sessions are ended then;
+// what was sent over them is in the spool.
+func (g *Gateway) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { g.scope.Run(ctx) })
+	wg.Go(func() { g.uplink.run(ctx) })
+	wg.Go(func() { g.sweep(ctx) })
+	wg.Wait()
+	for _, s := range g.sessions.all() {
+		s.end(iot.ErrClosed)
+	}
+}
+
+// Online reports whether the hub can be reached.
+func (g *Gateway) Online() bool { return g.uplink.online.isOpen() }
