@@ -16,7 +16,7 @@ const MaxDepth = 5
 func (a *Authenticator) mayActFor(actor iot.Identity, target iot.Registration, chain string) error {
 	id := target.Identity
 	if _, err := a.enabled(actor); err != nil {
-		return deny(id, "acting for it: %v", err)
+		return &iot.Error{Kind: iot.Unauthorized, Op: op, Identity: id, Detail: "acting for it", Err: err}
 	}
 	above, err := a.Ancestors(id)
 	if err != nil {
@@ -69,7 +69,7 @@ func (a *Authenticator) Ancestors(id iot.Identity) ([]iot.Registration, error) {
 	if at.Edge {
 		above = append(above, at)
 	}
-	for range MaxDepth {
+	for len(above) <= MaxDepth {
 		parent, ok := a.parent(at)
 		if !ok {
 			return above, nil
@@ -81,7 +81,12 @@ func (a *Authenticator) Ancestors(id iot.Identity) ([]iot.Registration, error) {
 }
 
 func (a *Authenticator) parent(of iot.Registration) (iot.Registration, bool) {
-	for _, scope := range of.ParentScopes {
+	scopes := of.ParentScopes
+	if len(scopes) == 0 && !of.Edge && of.Scope != "" {
+		// A leaf's own scope is its parent's; older hubs say it only there.
+		scopes = []string{of.Scope}
+	}
+	for _, scope := range scopes {
 		if parent, ok := a.Directory.EdgeDevice(scope); ok && parent.Identity != of.Identity {
 			return parent, true
 		}
