@@ -1,0 +1,171 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// formatLine is what the FORMAT file says. It changes with anything in the
+// package comment's drawing, and with Pebble's own format.
+const formatLine = "sluice-spool 1"
+
+// residents are the names that a spool's directory may hold.
+var residents = map[string]bool{
+	"FORMAT": true, "FORMAT.new": true, "LOCK": true, "OWNER": true, "BALLAST": true,
+	"db": true, "lost+found": true,
+}
+
+// A home is a spool's directory.
+type home struct {
+	fs   vfs.FS
+	dir  string
+	real bool
+}
+
+func (h home) path(name string) string { return h.fs.PathJoin(h.dir, name) }
+
+// enter makes the directory or checks that it is a spool's, and locks it.
+func (h home) enter() (unlock func() error, err error) {
+	if err := h.ensure(); err != nil {
+		return nil, err
+	}
+	names, err := h.fs.List(h.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open spool %s: %w", h.dir, err)
+	}
+	for _, name := range names {
+		if !residents[name] {
+			return nil, &ForeignError{Dir: h.dir, Entry: name}
+		}
+	}
+	lock, err := h.fs.Lock(h.path("LOCK"))
+	if err != nil {
+		return nil, &LockedError{Dir: h.dir, PID: h.owner()}
+	}
+	if err := h.own(); err != nil {
+		_ = lock.Close() // the first error says more
+		return nil, fmt.Errorf("open spool %s: %w", h.dir, err)
+	}
+	return lock.Close, nil
+}
+
+func (h home) ensure() error {
+	info, err := h.fs.Stat(h.dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return &ForeignError{Dir: h.dir, Entry: "not a directory"}
+	case err == nil && h.real && info.Mode().Perm()&0o077 != 0:
+		return h.wrap(os.Chmod(h.dir, 0o700))
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return h.wrap(err)
+	}
+	parent := h.fs.PathDir(h.dir)
+	if _, err := h.fs.Stat(parent); err != nil {
+		return h.wrap(err)
+	}
+	if err := h.fs.MkdirAll(h.dir, 0o700); err != nil {
+		return h.wrap(err)
+	}
+	return h.wrap(h.sync(parent))
+}
+
+func (h home) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("open spool %s: %w", h.dir, err)
+}
+
+func (h home) sync(dir string) error {
+	d, err := h.fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }() // read-only
+	return d.Sync()
+}
+
+// own writes down who holds the lock, for the one who is refused.
+func (h home) own() error {
+	if h.real {
+		if err := os.Chmod(h.path("LOCK"), 0o600); err != nil {
+			return err
+		}
+	}
+	return h.write("OWNER", strconv.Itoa(os.Getpid())+"\n")
+}
+
+func (h home) owner() int {
+	text, err := h.read("OWNER")
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// settled reports whether the directory holds a store that was made to the end.
+func (h home) settled() (bool, error) {
+	text, err := h.read("FORMAT")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, h.wrap(err)
+	}
+	line := strings.TrimSuffix(text, "\n")
+	if line == formatLine {
+		return true, nil
+	}
+	if n, ok := strings.CutPrefix(line, "sluice-spool "); ok {
+		if _, err := strconv.ParseUint(n, 10, 32); err == nil {
+			return false, &FormatError{Dir: h.dir, Have: line}
+		}
+	}
+	return false, &DamagedError{Dir: h.dir, Err: fmt.Errorf("FORMAT says %q", line)}
+}
+
+// settle writes the FORMAT file: from now on, a missing database is damage.
+func (h home) settle() error {
+	if err := h.write("FORMAT.new", formatLine+"\n"); err != nil {
+		return h.wrap(err)
+	}
+	if err := h.fs.Rename(h.path("FORMAT.new"), h.path("FORMAT")); err != nil {
+		return h.wrap(err)
+	}
+	return h.wrap(h.sync(h.dir))
+}
+
+func (h home) write(name, text string) error {
+	f, err := h.fs.Create(h.path(name), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (h home) read(name string) (string, error) {
+	f, err := h.fs.Open(h.path(name))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // read-only
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	return string(text), err
+}

@@ -1,0 +1,141 @@
+package spool
+
+import (
+	"sync"
+)
+
+// ackBatch acknowledgements do not wait for AckDelay: with it, it bounds how many
+// records a crash repeats.
+const ackBatch = 64
+
+// An op is one request to the writer. Fields below the line are the writer's,
+// then the syncer's.
+type op struct {
+	entries  []Entry
+	removals []removal
+	undead   []uint64 // dead letters to remove
+	purge    *Queue
+	done     func(error) // nil for removals
+	bytes    int64       // of entries
+
+	err    error
+	placed []placed // one for each entry
+	purged uint64
+}
+
+// An inbox holds what the writer has not taken yet.
+type inbox struct {
+	max int64 // bytes
+
+	mu     sync.Mutex
+	room   sync.Cond // signalled when bytes falls, and on close
+	ops    []*op
+	bytes  int64 // of entries not called back yet
+	acks   int   // removals in ops
+	closed error
+
+	now  chan struct{} // capacity 1: there is something that must not wait
+	soon chan struct{} // capacity 1: there are acknowledgements
+}
+
+func (in *inbox) init(max int64) {
+	in.max = max
+	in.room.L = &in.mu
+	in.now = make(chan struct{}, 1)
+	in.soon = make(chan struct{}, 1)
+}
+
+func raise(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// append waits for room and queues o. When closed it calls done at once.
+func (in *inbox) append(o *op) {
+	in.mu.Lock()
+	for in.closed == nil && in.bytes > 0 && in.bytes+o.bytes > in.max {
+		in.room.Wait()
+	}
+	if err := in.closed; err != nil {
+		in.mu.Unlock()
+		o.done(err)
+		return
+	}
+	in.bytes += o.bytes
+	in.ops = append(in.ops, o)
+	in.mu.Unlock()
+	raise(in.now)
+}
+
+// remove queues removals. It never waits: what is acknowledged was read, and
+// what is read is bounded by the reader.
+func (in *inbox) remove(gone []removal) {
+	if len(gone) == 0 {
+		return
+	}
+	in.mu.Lock()
+	if in.closed != nil {
+		in.mu.Unlock()
+		return
+	}
+	if n := len(in.ops); n > 0 && in.ops[n-1].done == nil {
+		in.ops[n-1].removals = append(in.ops[n-1].removals, gone...)
+	} else {
+		in.ops = append(in.ops, &op{removals: gone})
+	}
+	in.acks += len(gone)
+	many := in.acks >= ackBatch
+	in.mu.Unlock()
+	if many {
+		raise(in.now)
+	} else {
+		raise(in.soon)
+	}
+}
+
+// take returns the next ops in order, with about max bytes of entries.
+func (in *inbox) take(max int64) []*op {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var bytes int64
+	n := 0
+	for n < len(in.ops) && (n == 0 || bytes+in.ops[n].bytes <= max) {
+		if n > 0 && (in.ops[n].purge != nil || in.ops[n-1].purge != nil) {
+			break // a purge is alone in its commit
+		}
+		bytes += in.ops[n].bytes
+		in.acks -= len(in.ops[n].removals)
+		n++
+	}
+	ops := in.ops[:n:n]
+	in.ops = in.ops[n:]
+	if len(in.ops) == 0 {
+		in.ops = nil
+	} else {
+		raise(in.now)
+	}
+	return ops
+}
+
+// called gives back the room of ops whose dones were called.
+func (in *inbox) called(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	in.mu.Lock()
+	in.bytes -= bytes
+	in.room.Broadcast()
+	in.mu.Unlock()
+}
+
+// close makes every append to come fail with err. What is queued stays.
+func (in *inbox) close(err error) {
+	in.mu.Lock()
+	if in.closed == nil {
+		in.closed = err
+	}
+	in.room.Broadcast()
+	in.mu.Unlock()
+}

@@ -1,0 +1,110 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// The first byte of a key says what it is; see the package comment.
+const (
+	keySeq   = 's'
+	keyEntry = 'e'
+	keyTally = 't'
+	keyDead  = 'd'
+	keyData  = 'p'
+)
+
+var errKey = errors.New("malformed key")
+
+// strandKey names a strand: all records of one queue, lane and priority.
+type strandKey struct {
+	queue, lane string
+	priority    uint32
+}
+
+func appendName(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
+	return append(b, s...)
+}
+
+func cutName(b []byte) (string, []byte, error) {
+	if len(b) < 2 {
+		return "", nil, errKey
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	if len(b) < 2+n {
+		return "", nil, errKey
+	}
+	return string(b[2 : 2+n]), b[2+n:], nil
+}
+
+// queuePrefix begins every key of one kind in one queue, and no other's: names
+// carry their length.
+func queuePrefix(kind byte, queue string) []byte {
+	return appendName([]byte{kind}, queue)
+}
+
+func (k strandKey) append(b []byte, kind byte) []byte {
+	b = append(b, kind)
+	b = appendName(b, k.queue)
+	b = appendName(b, k.lane)
+	return binary.BigEndian.AppendUint32(b, k.priority)
+}
+
+func (k strandKey) len() int { return 1 + 2 + len(k.queue) + 2 + len(k.lane) + 4 }
+
+// entry appends the key of one record.
+func (k strandKey) entry(b []byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(k.append(b, keyEntry), seq)
+}
+
+func (k strandKey) entryLen() int { return k.len() + 8 }
+
+// parseStrand reads the key of a tally, or the part of a record's key before
+// its sequence number, and returns what follows it.
+func parseStrand(b []byte) (k strandKey, rest []byte, err error) {
+	if len(b) < 1 {
+		return k, nil, errKey
+	}
+	if k.queue, b, err = cutName(b[1:]); err != nil {
+		return k, nil, err
+	}
+	if k.lane, b, err = cutName(b); err != nil {
+		return k, nil, err
+	}
+	if len(b) < 4 {
+		return k, nil, errKey
+	}
+	k.priority = binary.BigEndian.Uint32(b)
+	return k, b[4:], nil
+}
+
+func parseEntry(b []byte) (k strandKey, seq uint64, err error) {
+	k, rest, err := parseStrand(b)
+	if err != nil || len(rest) != 8 {
+		return k, 0, errKey
+	}
+	return k, binary.BigEndian.Uint64(rest), nil
+}
+
+func seqKey(kind byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, seq)
+}
+
+func parseSeqKey(b []byte) (uint64, error) {
+	if len(b) != 9 {
+		return 0, errKey
+	}
+	return binary.BigEndian.Uint64(b[1:]), nil
+}
+
+// after returns the least key greater than every key that begins with prefix.
+func after(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package spool
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+)
+
+// Pebble's memory is bounded by memTables write buffers, the cache and some
+// readers' blocks.
+const (
+	memTableSize = 8 << 20
+	memTables    = 3
+	cacheSize    = 8 << 20
+)
+
+// pebbleOptions tunes Pebble for queues: what is written is read once, soon, in
+// order, and then deleted. The caller calls done when the database has the
+// options.
+func pebbleOptions(s *Store) (opt *pebble.Options, done func()) {
+	cache := pebble.NewCache(cacheSize)
+	opt = &pebble.Options{
+		FS:                          s.fs,
+		Cache:                       cache,
+		Logger:                      pebbleLog{s},
+		EventListener:               &pebble.EventListener{DataCorruption: s.corruption, BackgroundError: s.background},
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: memTables,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       64,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                256,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+	}
+	opt.Experimental.FileCacheShards = 2
+	for i := range opt.Levels {
+		opt.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
+	return opt, cache.Unref
+}
+
+// corruption only reports: the reader of the damaged range gets an error, and
+// the rest is delivered.
+func (s *Store) corruption(info pebble.DataCorruptionInfo) {
+	s.log.Error("spool: damaged file", "dir", s.dir, "error", info.Details)
+}
+
+func (s *Store) background(err error) {
+	s.log.Warn("spool: background work failed, will be tried again", "dir", s.dir, "error", err)
+}
+
+// pebbleLog passes Pebble's messages on. Pebble expects Fatalf not to return: it
+// ends the goroutine, and the store with it.
+type pebbleLog struct{ s *Store }
+
+func (l pebbleLog) Infof(format string, args ...any) {}
+
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.s.log.Warn("spool: storage", "message", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.s.fail(&FatalError{Op: "storage", Err: fmt.Errorf(format, args...)})
+	runtime.Goexit()
+}
