@@ -1,0 +1,213 @@
+package scope
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/iot"
+)
+
+// fakeHub answers questions about scope, a page of one identity at a time.
+type fakeHub struct {
+	mu    sync.Mutex
+	regs  []iot.Registration
+	err   error
+	asked int
+	hold  chan struct{} // if not nil, lookups wait for it
+}
+
+func (h *fakeHub) InScope(_ context.Context, _ iot.Credentials, continuation string) (iot.ScopePage, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := 0
+	if _, err := fmt.Sscan(continuation, &at); continuation != "" && err != nil {
+		return iot.ScopePage{}, err
+	}
+	if h.err != nil || at >= len(h.regs) {
+		return iot.ScopePage{}, h.err
+	}
+	page := iot.ScopePage{Identities: h.regs[at : at+1]}
+	if at+1 < len(h.regs) {
+		page.Next = fmt.Sprint(at + 1)
+	}
+	return page, nil
+}
+
+func (h *fakeHub) Lookup(_ context.Context, _ iot.Credentials, target iot.Identity) ([]iot.Registration, error) {
+	h.mu.Lock()
+	h.asked++
+	hold := h.hold
+	h.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.regs {
+		if r.Identity == target {
+			return []iot.Registration{r}, h.err
+		}
+	}
+	if h.err != nil {
+		return nil, h.err
+	}
+	return nil, iot.Errorf(iot.NotFound, "fake", target, "unknown")
+}
+
+func reg(id string) iot.Registration {
+	return iot.Registration{
+		Identity: iot.DeviceIdentity(id), Enabled: true, ParentScopes: []string{"scope-of-edge"},
+		Auth: iot.Authentication{Type: iot.AuthSAS, PrimaryKey: "cHJpbWFyeQ=="},
+	}
+}
+
+func open(t *testing.T, path string, h *fakeHub, change func(*Options)) *Cache {
+	t.Helper()
+	opt := Options{
+		Source:      h,
+		Credentials: func() (iot.Credentials, error) { return iot.Credentials{}, nil },
+		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	if change != nil {
+		change(&opt)
+	}
+	c, err := Open(path, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestU2_ScopeIsKnownAfterARestartWithoutTheHub(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scope.json")
+	edge := iot.Registration{Identity: iot.DeviceIdentity("edge"), Enabled: true, Edge: true, Scope: "scope-of-edge"}
+	h := &fakeHub{regs: []iot.Registration{edge, reg("a"), reg("b")}}
+	if err := open(t, path, h, nil).Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.err = iot.Errorf(iot.Unavailable, "fake", iot.Identity{}, "away")
+	c := open(t, path, h, nil)
+	if err := c.Refresh(t.Context()); err == nil {
+		t.Error("a refresh without the hub succeeded")
+	}
+	for _, want := range h.regs {
+		got, ok := c.Registration(want.Identity)
+		if diff := cmp.Diff(want, got); !ok || diff != "" {
+			t.Errorf("%v known %v: -want +got\n%s", want.Identity, ok, diff)
+		}
+	}
+	if got, ok := c.EdgeDevice("scope-of-edge"); !ok || got.Identity != edge.Identity {
+		t.Errorf("edge device of the scope: %v, %v", got.Identity, ok)
+	}
+}
+
+func TestS14_TheStoredScopeIsReadableByItsOwnerOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scope.json")
+	if err := open(t, path, &fakeHub{regs: []iot.Registration{reg("a")}}, nil).Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
+func TestZ12_ADamagedScopeLetsNobodyInAndIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scope.json")
+	if err := os.WriteFile(path, []byte(`{"identities":[{"Identity":"a"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, path, &fakeHub{}, nil)
+	if n, _ := c.Len(); n != 0 {
+		t.Errorf("%d identities from a damaged file", n)
+	}
+	if _, err := os.Stat(path + ".damaged"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefreshForgetsWhatTheHubNoLongerNames(t *testing.T) {
+	h := &fakeHub{regs: []iot.Registration{reg("a"), reg("b")}}
+	changes := 0
+	c := open(t, filepath.Join(t.TempDir(), "scope.json"), h, func(o *Options) { o.Changed = func() { changes++ } })
+	for range 2 {
+		if err := c.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.regs = h.regs[:1]
+	if err := c.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.Registration(iot.DeviceIdentity("b")); ok {
+		t.Error("b is still known")
+	}
+	if changes != 2 {
+		t.Errorf("%d changes told, want 2: the second refresh brought nothing new", changes)
+	}
+}
+
+func TestLookupIsHeldOffForTheSameIdentity(t *testing.T) {
+	now := time.Now()
+	h := &fakeHub{}
+	c := open(t, filepath.Join(t.TempDir(), "scope.json"), h, func(o *Options) { o.Now = func() time.Time { return now } })
+	id := iot.DeviceIdentity("a")
+	for _, step := range []struct {
+		wait time.Duration
+		asks bool
+	}{{0, true}, {0, false}, {HoldOff - time.Millisecond, false}, {time.Millisecond, true}} {
+		now = now.Add(step.wait)
+		before := h.asked
+		c.Lookup(t.Context(), id)
+		if asked := h.asked > before; asked != step.asks {
+			t.Fatalf("after %v more: asked %v, want %v", step.wait, asked, step.asks)
+		}
+	}
+}
+
+func TestT1_AClockSetBackDoesNotHoldOffForEver(t *testing.T) {
+	now := time.Now()
+	h := &fakeHub{}
+	c := open(t, filepath.Join(t.TempDir(), "scope.json"), h, func(o *Options) { o.Now = func() time.Time { return now } })
+	c.Lookup(t.Context(), iot.DeviceIdentity("a"))
+	now = now.AddDate(-10, 0, 0)
+	c.Lookup(t.Context(), iot.DeviceIdentity("a"))
+	if h.asked != 2 {
+		t.Errorf("asked %d times, want 2", h.asked)
+	}
+}
+
+func TestConcurrentLookupsShareOneQuestion(t *testing.T) {
+	h := &fakeHub{regs: []iot.Registration{reg("a")}, hold: make(chan struct{})}
+	c := open(t, filepath.Join(t.TempDir(), "scope.json"), h, nil)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() { c.Lookup(t.Context(), iot.DeviceIdentity("a")) })
+	}
+	close(h.hold)
+	wg.Wait()
+	if h.asked != 1 {
+		t.Errorf("asked %d times", h.asked)
+	}
+	if _, ok := c.Registration(iot.DeviceIdentity("a")); !ok {
+		t.Error("a is not known after the lookup")
+	}
+}
+
+func TestS12_RegistrationsDoNotPrintTheirKeys(t *testing.T) {
+	r := reg("a")
+	for _, text := range []string{fmt.Sprint(r), fmt.Sprintf("%+v", r), fmt.Sprintf("%#v", r)} {
+		if strings.Contains(text, "cHJpbWFyeQ") {
+			t.Errorf("a key is printed: %s", text)
+		}
+	}
+}
