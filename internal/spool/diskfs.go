@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -90,6 +91,9 @@ func (fs *diskFS) open(name string, make func() (vfs.File, error)) (vfs.File, er
 }
 
 func (fs *diskFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := fs.settleBefore(name); err != nil {
+		return nil, err
+	}
 	return fs.open(name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
 
@@ -99,6 +103,30 @@ func (fs *diskFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vf
 
 func (fs *diskFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return fs.open(to, func() (vfs.File, error) { return fs.FS.ReuseForWrite(from, to, c) })
+}
+
+func (fs *diskFS) Remove(name string) error {
+	if err := fs.settleBefore(name); err != nil {
+		return err
+	}
+	return fs.FS.Remove(name)
+}
+
+// settleBefore syncs the directory ahead of the creation or removal of a marker,
+// the file by whose name Pebble knows its manifest. Pebble itself syncs once, at
+// the end: on a file system that does not keep the order of such operations, a
+// power cut could leave a marker without its manifest, or no marker at all, and
+// the store could not be opened.
+func (fs *diskFS) settleBefore(name string) error {
+	if !strings.HasPrefix(fs.PathBase(name), "marker.") {
+		return nil
+	}
+	d, err := fs.OpenDir(fs.PathDir(name))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }() // read-only
+	return d.Sync()
 }
 
 // OpenDir opens a directory, for its sync.
