@@ -95,7 +95,7 @@ func (c *Conn) receivePublish(flags byte, body []byte) error {
 	if len(p.Payload) > c.group.limits.MaxPayload {
 		return packet.Errorf("", "payload of %d bytes, at most %d", len(p.Payload), c.group.limits.MaxPayload)
 	}
-	if string(p.Topic) != c.lastTopic {
+	if len(p.Topic) == 0 || string(p.Topic) != c.lastTopic {
 		topic := string(p.Topic)
 		if err := c.checkTopic(topic); err != nil {
 			return err
