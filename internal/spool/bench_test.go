@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -75,10 +76,14 @@ func appendFrom(b *testing.B, s *Store, senders, n int) {
 // fill makes a backlog of n records in 100 lanes.
 func fill(b testing.TB, s *Store, queue string, n int) {
 	b.Helper()
-	data := make([]byte, payload)
+	rng := rand.New(rand.NewPCG(1, 1))
 	for sent := 0; sent < n; {
 		var entries []Entry
 		for range min(1000, n-sent) {
+			data := make([]byte, payload)
+			for i := 0; i < payload/2; i++ { // compressible by half, as telemetry is
+				data[i] = byte(rng.Uint32())
+			}
 			entries = append(entries, Entry{Queue: queue, Lane: fmt.Sprintf("device-%02d", sent%100), Data: data})
 			sent++
 		}
