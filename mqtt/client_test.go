@@ -42,6 +42,7 @@ func (w *wire) login(id string) {
 func (w *wire) send(b []byte) {
 	w.t.Helper()
 	_ = w.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	defer w.SetWriteDeadline(time.Time{})
 	if _, err := w.Write(b); errors.Is(err, os.ErrDeadlineExceeded) {
 		w.t.Fatal("the server does not read")
 	}
@@ -51,6 +52,7 @@ func (w *wire) send(b []byte) {
 func (w *wire) want(text string) {
 	w.t.Helper()
 	_ = w.SetReadDeadline(time.Now().Add(5 * time.Second))
+	defer w.SetReadDeadline(time.Time{})
 	h, body, err := readPacket(w)
 	if err != nil {
 		w.t.Fatalf("got %v, want %s", err, text)

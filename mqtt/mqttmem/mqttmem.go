@@ -241,7 +241,7 @@ func (c *connection) Closed(_ error, will *mqtt.Message) {
 		return // another connection has the session
 	}
 	c.client.conn = nil
-	if c.clean {
+	if c.clean && c.broker.clients[c.id] == c.client {
 		delete(c.broker.clients, c.id)
 	}
 }
