@@ -34,12 +34,12 @@ func (l *logbook) Ready()                                      {}
 func (l *logbook) Closed(reason error, _ *mqtt.Message)        { l.lines <- fmt.Sprintf("closed: %v", reason) }
 
 func Example() {
-	ctx, cancel := context.WithCancel(context.Background())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	book := &logbook{lines: make(chan string, 10)}
 	served := make(chan error)
 	go func() { served <- (&mqtt.Server{Backend: book}).Serve(ctx, listener) }()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -53,6 +54,8 @@ func FuzzM16_TwoClients(f *testing.F) {
 				}
 			}
 		}
+		dbg := time.AfterFunc(2*time.Second, func() { b := make([]byte, 1<<20); panic(string(b[:runtime.Stack(b, true)])) })
+		defer dbg.Stop()
 		close(send[0])
 		close(send[1])
 		wg.Wait()

@@ -62,7 +62,7 @@ type world struct {
 	mem           *vfs.MemFS
 	book          *ledger
 	store         *Store
-	now           time.Time
+	clock         *testClock
 	serial, batch int
 
 	mu    sync.Mutex
@@ -76,7 +76,7 @@ func newWorld(t testing.TB, seed uint64, take func(op string) bool) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), chaos: rand.New(rand.NewPCG(seed, 2)),
 		mem: vfs.NewCrashableMem(), book: newLedger(), take: take,
-		now: time.Unix(1_700_000_000, 0),
+		clock: newTestClock(),
 	}
 	return w
 }
@@ -100,10 +100,8 @@ func (w *world) cutLocked(at string, unsynced int) {
 	w.cuts = append(w.cuts, cut{at, w.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.chaos}), then})
 }
 
-func (w *world) clock() time.Time { return w.now }
-
 func (w *world) options(fs vfs.FS) Options {
-	return Options{FS: fs, Now: w.clock, WindowBytes: 2000, AckDelay: 100 * time.Microsecond, MaxDead: 1000, BallastBytes: -1}
+	return Options{FS: fs, Now: w.clock.Now, WindowBytes: 2000, AckDelay: 100 * time.Microsecond, MaxDead: 1000, BallastBytes: -1}
 }
 
 func (w *world) open() {
@@ -137,7 +135,7 @@ func (w *world) script(steps int) {
 		case n < 18:
 			w.deliver()
 		case n < 19:
-			w.now = w.now.Add(time.Second)
+			w.clock.step(time.Second)
 		default:
 			w.close()
 			w.open()
@@ -177,7 +175,7 @@ func (w *world) entries() (entries []Entry, names []string) {
 			Priority: uint32(w.rng.IntN(2)),
 		}
 		if w.rng.IntN(10) == 0 {
-			e.Expires = w.now.Add(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
+			e.Expires = w.clock.Now().Add(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
 		}
 		name := fmt.Sprintf("%06d %s", w.serial, strings.Repeat("x", w.rng.IntN(200)))
 		e.Data = []byte(name)

@@ -17,7 +17,7 @@ import (
 type model struct {
 	strands map[strandKey][]modelRecord
 	letters map[string]bool // data of dead letters
-	now     time.Time
+	clock   *testClock
 }
 
 type modelRecord struct {
@@ -26,7 +26,7 @@ type modelRecord struct {
 }
 
 func (m *model) expired(r modelRecord) bool {
-	return !r.expires.IsZero() && !m.now.Before(r.expires)
+	return !r.expires.IsZero() && !m.clock.Now().Before(r.expires)
 }
 
 // lanes returns the priority of the most urgent live record of each lane.
@@ -105,7 +105,7 @@ type trial struct {
 func (tr *trial) open() {
 	tr.Helper()
 	s, err := Open("/s", Options{
-		FS: tr.fs, Now: func() time.Time { return tr.m.now }, WindowBytes: 1500,
+		FS: tr.fs, Now: tr.m.clock.Now, WindowBytes: 1500,
 		AckDelay: 50 * time.Microsecond, SweepEvery: time.Hour, BallastBytes: -1,
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (tr *trial) step() {
 	case n < 85:
 		tr.deliver(tr.queue())
 	case n < 90:
-		tr.m.now = tr.m.now.Add(time.Duration(tr.rng.IntN(900)) * time.Millisecond)
+		tr.m.clock.step(time.Duration(tr.rng.IntN(900)) * time.Millisecond)
 	case n < 93:
 		tr.sweep()
 	case n < 95:
@@ -148,7 +148,7 @@ func (tr *trial) append() {
 			Data: fmt.Appendf(nil, "%d", tr.serial),
 		}
 		if tr.rng.IntN(5) == 0 {
-			e.Expires = tr.m.now.Add(time.Duration(tr.rng.IntN(3000)) * time.Millisecond)
+			e.Expires = tr.m.clock.Now().Add(time.Duration(tr.rng.IntN(3000)) * time.Millisecond)
 		}
 		entries = append(entries, e)
 		k := strandKey{e.Queue, e.Lane, e.Priority}
@@ -309,7 +309,7 @@ func (tr *trial) end() {
 			tr.m.remove(queue, lane, func(modelRecord) bool { return true })
 		}
 	}
-	tr.m.now = tr.m.now.Add(time.Hour)
+	tr.m.clock.step(time.Hour)
 	tr.sweep()
 	put(tr, tr.s)
 	tr.m.strands = nil
@@ -329,7 +329,7 @@ func TestRandomOperationsAgreeWithTheModel(t *testing.T) {
 		seed := first + uint64(i)
 		tr := &trial{
 			TB: t, rng: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewMem(),
-			m: model{strands: map[strandKey][]modelRecord{}, letters: map[string]bool{}, now: time.Unix(1_700_000_000, 0)},
+			m: model{strands: map[strandKey][]modelRecord{}, letters: map[string]bool{}, clock: newTestClock()},
 		}
 		tr.open()
 		for range 300 {

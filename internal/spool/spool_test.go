@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests.
 const patience = 20 * time.Second
+
+// A testClock is a wall clock that tests set.
+type testClock struct{ nanos atomic.Int64 }
+
+func newTestClock() *testClock {
+	c := new(testClock)
+	c.nanos.Store(1_700_000_000_000_000_000)
+	return c
+}
+
+func (c *testClock) Now() time.Time       { return time.Unix(0, c.nanos.Load()) }
+func (c *testClock) step(d time.Duration) { c.nanos.Add(int64(d)) }
 
 func open(t testing.TB, dir string, opt Options) *Store {
 	t.Helper()
