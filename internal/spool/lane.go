@@ -14,6 +14,7 @@ type lane struct {
 
 	lease *Lease
 	rest  *time.Timer // not nil while the lane rests
+	rests uint64      // begun, to tell a rest from the one before
 	gone  bool        // purged: whoever still points here lets go
 
 	// removing counts records that were settled but whose removal is not yet
@@ -112,9 +113,9 @@ func (ln *lane) removed(n int) {
 
 // sleep keeps the lane from being acquired for d.
 func (ln *lane) sleep(d time.Duration) {
-	var t *time.Timer
-	t = time.AfterFunc(d, func() { ln.q.rested(ln, t) })
-	ln.rest = t
+	ln.rests++
+	this := ln.rests
+	ln.rest = time.AfterFunc(d, func() { ln.q.rested(ln, this) })
 }
 
 func (ln *lane) wakeUp() {

@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"sync"
-	"time"
 )
 
 // A Queue is a named set of lanes.
@@ -141,11 +140,11 @@ func (q *Queue) lane(name string) *lane {
 	return ln
 }
 
-// rested ends a lane's rest.
-func (q *Queue) rested(ln *lane, t *time.Timer) {
+// rested ends a lane's rest, unless it was ended before.
+func (q *Queue) rested(ln *lane, rest uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if ln.rest == t {
+	if ln.rest != nil && ln.rests == rest {
 		ln.rest = nil
 		q.offer(ln)
 	}
