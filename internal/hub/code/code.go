@@ -1,0 +1,135 @@
+// Package code holds IoT Hub's error codes: the six digits and the names that a
+// service client branches on, where an [iot.Kind] alone is too coarse.
+//
+// A [Code] is an error, so it can be the cause of an [iot.Error]; [Errorf] makes
+// one of those. [Of] finds the code of any error, falling back on its kind, and
+// so every answer of the service API has one.
+//
+// The numbers are those of Microsoft's service SDKs (enum ErrorCode); the first
+// three digits are the HTTP status.
+package code
+
+import (
+	"errors"
+
+	"sluice/iot"
+)
+
+// Code is one of IoT Hub's error codes.
+type Code int
+
+// The codes that the service answers with.
+const (
+	InvalidProtocolVersion      Code = 400001 // api-version is missing or unknown
+	InvalidOperation            Code = 400003
+	ArgumentInvalid             Code = 400004
+	ArgumentNull                Code = 400005
+	FormatError                 Code = 400006 // the body is not what it must be
+	DeviceDefinedMultipleTimes  Code = 400011 // twice in one bulk request
+	BulkRegistryFailure         Code = 400013
+	IotHubNotFound              Code = 401001
+	Unauthorized                Code = 401002
+	QuotaExceeded               Code = 403002
+	QueueDepthExceeded          Code = 403004
+	DeviceNotFound              Code = 404001
+	JobNotFound                 Code = 404002
+	ModuleNotFound              Code = 404010
+	DeviceNotOnline             Code = 404103
+	ResourceNotFound            Code = 404000 // no such path
+	MethodNotAllowed            Code = 405000
+	DeviceAlreadyExists         Code = 409001
+	LinkCreationConflict        Code = 409002
+	ModuleAlreadyExistsOnDevice Code = 409301
+	PreconditionFailed          Code = 412001
+	MessageLockLost             Code = 412002
+	MessageTooLarge             Code = 413001
+	TooManyDevices              Code = 413002
+	TooManyModulesOnDevice      Code = 413003
+	Throttling                  Code = 429001
+	ServerError                 Code = 500001
+	ServiceUnavailable          Code = 503001
+	GatewayTimeout              Code = 504101
+)
+
+// names are those of the header iothub-errorcode and of "ErrorCode:" in bodies.
+var names = map[Code]string{
+	InvalidProtocolVersion:      "InvalidProtocolVersion",
+	InvalidOperation:            "InvalidOperation",
+	ArgumentInvalid:             "ArgumentInvalid",
+	ArgumentNull:                "ArgumentNull",
+	FormatError:                 "IotHubFormatError",
+	DeviceDefinedMultipleTimes:  "DeviceDefinedMultipleTimes",
+	BulkRegistryFailure:         "BulkRegistryOperationFailure",
+	IotHubNotFound:              "IotHubNotFound",
+	Unauthorized:                "IotHubUnauthorizedAccess",
+	QuotaExceeded:               "IotHubQuotaExceeded",
+	QueueDepthExceeded:          "DeviceMaximumQueueDepthExceeded",
+	DeviceNotFound:              "DeviceNotFound",
+	JobNotFound:                 "JobNotFound",
+	ModuleNotFound:              "ModuleNotFound",
+	DeviceNotOnline:             "DeviceNotOnline",
+	ResourceNotFound:            "ResourceNotFound",
+	MethodNotAllowed:            "MethodNotAllowed",
+	DeviceAlreadyExists:         "DeviceAlreadyExists",
+	LinkCreationConflict:        "LinkCreationConflict",
+	ModuleAlreadyExistsOnDevice: "ModuleAlreadyExistsOnDevice",
+	PreconditionFailed:          "PreconditionFailed",
+	MessageLockLost:             "DeviceMessageLockLost",
+	MessageTooLarge:             "MessageTooLarge",
+	TooManyDevices:              "TooManyDevices",
+	TooManyModulesOnDevice:      "TooManyModulesOnDevice",
+	Throttling:                  "ThrottlingException",
+	ServerError:                 "ServerError",
+	ServiceUnavailable:          "ServiceUnavailable",
+	GatewayTimeout:              "GatewayTimeout",
+}
+
+// String is the name of c.
+func (c Code) String() string {
+	if name, ok := names[c]; ok {
+		return name
+	}
+	return "InvalidErrorCode"
+}
+
+// Error is the name of c.
+func (c Code) Error() string { return c.String() }
+
+// Status is the HTTP status of c.
+func (c Code) Status() int { return int(c) / 1000 }
+
+// Kind is the kind of error that c is one of.
+func (c Code) Kind() iot.Kind { return iot.KindFromHTTP(c.Status()) }
+
+// byKind says which code stands for an error that brings none.
+var byKind = map[iot.Kind]Code{
+	iot.Internal:           ServerError,
+	iot.Invalid:            ArgumentInvalid,
+	iot.Unauthorized:       Unauthorized,
+	iot.Forbidden:          QuotaExceeded,
+	iot.NotFound:           DeviceNotFound,
+	iot.Conflict:           DeviceAlreadyExists,
+	iot.PreconditionFailed: PreconditionFailed,
+	iot.TooLarge:           MessageTooLarge,
+	iot.Throttled:          Throttling,
+	iot.Unavailable:        ServiceUnavailable,
+	iot.Timeout:            GatewayTimeout,
+}
+
+// Errorf makes an [iot.Error] with code c as its cause and the kind of c. The
+// detail reaches the client. The identity is optional: pass the zero one.
+func Errorf(c Code, op string, id iot.Identity, format string, args ...any) *iot.Error {
+	err := iot.Errorf(c.Kind(), op, id, format, args...)
+	err.Err = c
+	return err
+}
+
+// Of finds the code in the chain of err, or else the one that stands for its
+// kind.
+func Of(err error) Code {
+	var c Code
+	if errors.As(err, &c) {
+		return c
+	}
+	return byKind[iot.KindOf(err)]
+}

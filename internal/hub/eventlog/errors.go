@@ -1,0 +1,60 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrNoSpace means that the disk has less than [Options.MinFree] left. It
+	// passes by itself when space returns.
+	ErrNoSpace = errors.New("eventlog: no space left on disk")
+	// ErrClosed is returned after [Log.Close].
+	ErrClosed = errors.New("eventlog: closed")
+	// ErrNoPartition means that the log has no partition of that number.
+	ErrNoPartition = errors.New("eventlog: no such partition")
+)
+
+// A FatalError says that the disk failed in a way after which nothing that the
+// log would say could be trusted. Whether the events at hand are stored is
+// unknown. The process should exit; the next [Open] recovers.
+type FatalError struct {
+	Op   string // what was being done: "write", "sync", "commit"
+	File string // path, if the failure is one file's
+	Err  error
+}
+
+func (e *FatalError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("eventlog: %s failed: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("eventlog: %s of %s failed: %v", e.Op, e.File, e.Err)
+}
+
+// Unwrap returns the disk's error.
+func (e *FatalError) Unwrap() error { return e.Err }
+
+// A DamagedError says that stored bytes are not those that were written, or are
+// gone. Nothing was changed.
+type DamagedError struct {
+	Dir string
+	Err error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("event log %s is damaged: %v; nothing was deleted: restore it from a backup, or move it aside to start empty", e.Dir, e.Err)
+}
+
+// Unwrap returns what was found.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// A PartitionsError says that a log was opened with another number of partitions
+// than it was made with.
+type PartitionsError struct {
+	Dir        string
+	Have, Want int
+}
+
+func (e *PartitionsError) Error() string {
+	return fmt.Sprintf("event log %s has %d partitions, not %d: the number is fixed when a log is made; leave it out, or use an empty directory", e.Dir, e.Have, e.Want)
+}

@@ -1,0 +1,218 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// One read returns at most this much, and one event at least.
+const readBytes = 1 << 20
+
+// A Position says where in a partition a reader begins. The zero Position is the
+// earliest event.
+type Position struct {
+	kind positionKind
+	n    uint64
+	t    time.Time
+}
+
+type positionKind uint8
+
+const (
+	earliest positionKind = iota
+	latest
+	atSequence
+	atOffset
+	atTime
+)
+
+// Earliest is the oldest event that is kept.
+func Earliest() Position { return Position{} }
+
+// Latest is the next event to be stored.
+func Latest() Position { return Position{kind: latest} }
+
+// AtSequence is the first event with at least this sequence number. One that is
+// not there yet is waited for.
+func AtSequence(n uint64) Position { return Position{kind: atSequence, n: n} }
+
+// AtOffset is the first event with at least this offset. One that is not there
+// yet counts as [Latest].
+func AtOffset(n uint64) Position { return Position{kind: atOffset, n: n} }
+
+// AtTime is the first event that was enqueued at t or later, or [Latest]. Where
+// the clock was set back, events enqueued before t may follow it.
+func AtTime(t time.Time) Position { return Position{kind: atTime, t: t} }
+
+// A Reader reads one partition in order. It holds no resources and need not be
+// closed. It is for one goroutine at a time.
+type Reader struct {
+	log  *Log
+	p    *partition
+	next uint64
+}
+
+// Reader returns a reader of a partition. The error is [ErrNoPartition],
+// [ErrClosed] or a [*DamagedError].
+func (l *Log) Reader(partition int, from Position) (*Reader, error) {
+	if partition < 0 || partition >= len(l.partitions) {
+		return nil, fmt.Errorf("%w: %d of %d", ErrNoPartition, partition, len(l.partitions))
+	}
+	r := &Reader{log: l, p: l.partitions[partition]}
+	var err error
+	r.next, err = r.seek(from)
+	return r, err
+}
+
+func (r *Reader) seek(from Position) (uint64, error) {
+	first, tail := r.p.bounds()
+	switch from.kind {
+	case latest:
+		return tail.sequence, nil
+	case atSequence:
+		return max(from.n, first.sequence), nil
+	case atOffset:
+		return r.log.find(r.p, first, tail, func(h header) bool { return h.offset >= from.n })
+	case atTime:
+		t := microCeil(from.t)
+		return r.log.find(r.p, first, tail, func(h header) bool { return h.latest >= t })
+	}
+	return first.sequence, nil
+}
+
+// microCeil rounds up, so that a time between two microseconds is not before it.
+func microCeil(t time.Time) int64 {
+	n := t.UnixMicro()
+	if t.Nanosecond()%1000 != 0 {
+		n++
+	}
+	return n
+}
+
+// find returns the first event between two marks for which reached, which once
+// true stays true, is true; the tail's if there is none.
+func (l *Log) find(p *partition, first, tail mark, reached func(header) bool) (uint64, error) {
+	n := tail.sequence - first.sequence
+	if n > math.MaxInt {
+		return 0, l.damaged(fmt.Errorf("partition %d: ends before it begins", p.number))
+	}
+	var failure error
+	i := sort.Search(int(n), func(i int) bool {
+		h, err := l.header(p, first.sequence+uint64(i))
+		switch {
+		case errors.Is(err, pebble.ErrNotFound):
+			return false // retention has just removed it
+		case err != nil:
+			failure = err
+			return true
+		}
+		return reached(h)
+	})
+	return first.sequence + uint64(i), failure
+}
+
+func (l *Log) header(p *partition, sequence uint64) (header, error) {
+	l.reading.RLock()
+	defer l.reading.RUnlock()
+	if l.closed {
+		return header{}, ErrClosed
+	}
+	key := eventKey(p.number, sequence)
+	value, closer, err := l.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return header{}, err
+	}
+	if err != nil {
+		return header{}, l.damaged(err)
+	}
+	defer func() { _ = closer.Close() }() // only gives the value back
+	h, _, err := parseRecord(key, value)
+	if err != nil {
+		return header{}, l.damaged(fmt.Errorf("partition %d, event %d: %w", p.number, sequence, err))
+	}
+	return h, nil
+}
+
+// Next is the sequence number that the reader waits for or reads next.
+func (r *Reader) Next() uint64 { return r.next }
+
+// Read returns the next events, at least one and at most limit, and waits for
+// them if need be. The error is ctx's, [ErrClosed], a [*FatalError] or a
+// [*DamagedError]; the reader stays where it is then.
+func (r *Reader) Read(ctx context.Context, limit int) ([]Event, error) {
+	for {
+		grown := r.p.after(r.next)
+		if grown == nil {
+			events, err := r.Poll(limit)
+			if len(events) > 0 || err != nil {
+				return events, err
+			}
+			continue // retention removed them meanwhile
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-r.log.lifetime.Done():
+			if err := r.log.Err(); err != nil {
+				return nil, err
+			}
+			return nil, ErrClosed
+		}
+	}
+}
+
+// Poll returns the next events, at most limit, or none if none is durable yet.
+func (r *Reader) Poll(limit int) ([]Event, error) {
+	first, tail := r.p.bounds()
+	r.next = max(r.next, first.sequence)
+	if r.next >= tail.sequence {
+		return nil, nil
+	}
+	events, err := r.log.scan(r.p, r.next, tail.sequence, limit)
+	if len(events) > 0 {
+		r.next = events[len(events)-1].Sequence + 1
+		return events, nil // the error, if any, comes again
+	}
+	return nil, err
+}
+
+// scan reads events in [from, to). It looks at nothing past to: what is there may
+// not be durable. On an error it returns what it had.
+func (l *Log) scan(p *partition, from, to uint64, limit int) (events []Event, err error) {
+	l.reading.RLock()
+	defer l.reading.RUnlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	it, err := l.db.NewIter(&pebble.IterOptions{
+		LowerBound: eventKey(p.number, from), UpperBound: eventKey(p.number, to),
+	})
+	if err != nil {
+		return nil, l.damaged(err)
+	}
+	defer func() { _ = it.Close() }() // read-only: its errors are Error's
+	events = make([]Event, 0, min(uint64(limit), to-from))
+	for ok, bytes := it.First(), 0; ok && len(events) < limit && bytes < readBytes; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return events, l.damaged(err)
+		}
+		e, err := parseEvent(p.number, it.Key(), value)
+		if err != nil {
+			return events, l.damaged(fmt.Errorf("partition %d, key %x: %w", p.number, it.Key(), err))
+		}
+		bytes += len(value)
+		events = append(events, e)
+	}
+	if err := it.Error(); err != nil {
+		return events, l.damaged(err)
+	}
+	return events, nil
+}
