@@ -1,0 +1,137 @@
+package registry
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"sluice/iot"
+)
+
+// Get returns the entry of an identity.
+func (s *Store) Get(id iot.Identity) (Entry, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, ok := s.entries[id]
+	if !ok {
+		return Entry{}, false
+	}
+	return *e, true
+}
+
+// Registration returns the part of an entry that decides who may connect.
+func (s *Store) Registration(id iot.Identity) (iot.Registration, bool) {
+	e, ok := s.Get(id)
+	return e.Registration, ok
+}
+
+// EdgeDevice returns the edge device that has this scope.
+func (s *Store) EdgeDevice(scope string) (iot.Registration, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, ok := s.entries[s.edges[scopeKey(scope)]]
+	if !ok {
+		return iot.Registration{}, false
+	}
+	return e.Registration, true
+}
+
+// Devices lists at most limit devices in the order of their ids, beginning after
+// the id after; "" begins at the first.
+func (s *Store) Devices(after string, limit int) (devices []Entry, err error) {
+	lower := keyOf(iot.DeviceIdentity(after))
+	if after != "" {
+		lower = append(lower, 1) // past its modules, which follow a zero
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{identityKey + 1}})
+	if err != nil {
+		return nil, &iot.Error{Kind: iot.Internal, Op: "registry", Err: err}
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok && len(devices) < limit; ok = it.Next() {
+		// The database may be ahead of what readers may see.
+		if id := identityOf(it.Key()); !id.IsModule() {
+			if e, ok := s.Get(id); ok {
+				devices = append(devices, e)
+			}
+		}
+	}
+	return devices, it.Error()
+}
+
+// Modules lists the modules of a device in the order of their ids.
+func (s *Store) Modules(device string) []Entry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]Entry, 0, len(s.modules[device]))
+	for _, m := range s.modules[device] {
+		list = append(list, *s.entries[iot.ModuleIdentity(device, m)])
+	}
+	return list
+}
+
+// Children lists at most limit devices directly below the edge device that has
+// this scope, in the order of their ids, beginning after the id after.
+func (s *Store) Children(scope, after string, limit int) []Entry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	ids := slices.SortedFunc(maps.Keys(s.children[scopeKey(scope)]), func(a, b iot.Identity) int {
+		return cmp.Compare(a.Device, b.Device)
+	})
+	at, found := slices.BinarySearchFunc(ids, after, func(id iot.Identity, after string) int {
+		return cmp.Compare(id.Device, after)
+	})
+	if found {
+		at++
+	}
+	ids = ids[at:min(at+limit, len(ids))]
+	list := make([]Entry, len(ids))
+	for i, id := range ids {
+		list[i] = *s.entries[id]
+	}
+	return list
+}
+
+// Counts are how many identities there are.
+type Counts struct{ Devices, Enabled, Disabled, Edge, Modules int }
+
+func (c *Counts) add(e *Entry, n int) {
+	if e.Identity.IsModule() {
+		c.Modules += n
+		return
+	}
+	c.Devices += n
+	if e.Enabled {
+		c.Enabled += n
+	} else {
+		c.Disabled += n
+	}
+	if e.Edge {
+		c.Edge += n
+	}
+}
+
+// Counts counts the identities.
+func (s *Store) Counts() Counts {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.counts
+}
+
+// Policy returns the shared access policy of this name.
+func (s *Store) Policy(name string) (Policy, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p, ok := s.policies[name]
+	return p, ok
+}
+
+// Policies lists the shared access policies in the order of their names.
+func (s *Store) Policies() []Policy {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(s.policies), func(a, b Policy) int { return cmp.Compare(a.Name, b.Name) })
+}
