@@ -3,7 +3,6 @@ package tlsx
 import (
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,13 +13,13 @@ type Conn struct {
 	net.Conn
 	listener *Listener
 	from     netip.Prefix
-	close    sync.Once
+	closed   sync.Once
 
-	// The handshake is watched by whoever reads, one at a time.
-	shaken atomic.Bool // it is over, or not to be watched
+	shaken atomic.Bool // the handshake is over, or not to be watched
 	late   *time.Timer // nil without Limits.Handshake
 	timed  atomic.Bool // it took too long
-	record record
+	client record      // the reader's
+	sent   atomic.Bool // the client has sent application data
 }
 
 func newConn(l *Listener, nc net.Conn, from netip.Prefix) *Conn {
@@ -33,31 +32,38 @@ func newConn(l *Listener, nc net.Conn, from netip.Prefix) *Conn {
 	return c
 }
 
-// expire ends a handshake that takes too long. A deadline would not do: it is the
-// server's to set.
+// expire ends a handshake that takes too long. A deadline would not do: those are
+// the server's to set.
 func (c *Conn) expire() {
 	if c.shaken.Load() {
 		return
 	}
 	c.timed.Store(true)
 	c.listener.Stats.TimedOut.Add(1)
-	_ = c.Close() // the reader gets ErrHandshakeTimeout
+	_ = c.end() // the reader gets ErrHandshakeTimeout
 }
 
-// Read reads. Until the client's first record of application data, which in TLS
-// 1.3 is the end of its handshake, it looks at the headers of the records.
+// Read reads, and while the handshake lasts it looks at the records' headers.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if c.shaken.Load() {
-		return n, err
-	}
-	if c.timed.Load() {
+	switch {
+	case c.shaken.Load():
+	case c.timed.Load():
 		return 0, ErrHandshakeTimeout
-	}
-	if c.record.data(p[:n]) {
-		c.handshaken()
+	case !c.sent.Load() && c.client.data(p[:n]):
+		c.sent.Store(true)
 	}
 	return n, err
+}
+
+// Write writes. What is written after the client's first application data is the
+// first sign that the handshake is over: in TLS 1.3 a client's Certificate and
+// Finished look like such data, and it may stop between them.
+func (c *Conn) Write(p []byte) (int, error) {
+	if !c.shaken.Load() && c.sent.Load() {
+		c.handshaken()
+	}
+	return c.Conn.Write(p)
 }
 
 func (c *Conn) handshaken() {
@@ -67,9 +73,9 @@ func (c *Conn) handshaken() {
 	}
 }
 
-// Socket returns the TCP connection below, or nil if it is none, for a server
+// Socket returns the TCP connection below, or nil if that is none, for a server
 // that reads from it directly. Limits.Handshake no longer applies then, so the
-// server must have a limit of its own. The Conn must still be what is closed.
+// server must have a limit of its own. What is closed must still be the Conn.
 func (c *Conn) Socket() *net.TCPConn {
 	s, _ := c.Conn.(*net.TCPConn)
 	if s != nil {
@@ -78,25 +84,16 @@ func (c *Conn) Socket() *net.TCPConn {
 	return s
 }
 
-// NetConn returns the connection below.
-func (c *Conn) NetConn() net.Conn { return c.Conn }
-
-// CloseWrite closes the sending half, if the connection below has halves.
-func (c *Conn) CloseWrite() error {
-	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return h.CloseWrite()
-	}
-	return os.ErrInvalid
-}
-
 // Close closes the connection and gives back its place.
 func (c *Conn) Close() error {
+	if c.late != nil {
+		c.late.Stop()
+	}
+	return c.end()
+}
+
+func (c *Conn) end() error {
 	err := c.Conn.Close()
-	c.close.Do(func() {
-		if c.late != nil {
-			c.late.Stop()
-		}
-		c.listener.release(c.from)
-	})
+	c.closed.Do(func() { c.listener.release(c.from) })
 	return err
 }

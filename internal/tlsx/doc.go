@@ -11,6 +11,6 @@
 // afterwards; connections that exist are not touched.
 //
 // [Listen] knows nothing of the protocol above it, but watches the TLS records go
-// by until the handshake is over, so that it can bound the time that takes
-// whichever server reads them.
+// by until the handshake is over, so that it can bound the time that takes,
+// whichever server does it.
 package tlsx

@@ -16,8 +16,9 @@ type Limits struct {
 	// one /64 of IPv6: negative, and the default, for no limit, since a whole
 	// site may be behind one address.
 	MaxPerIP int
-	// Handshake is the time from accept to the end of the TLS handshake: 10 s;
-	// negative for no limit. See [Conn.Socket] for when it does not apply.
+	// Handshake is the time from accept to the server's first bytes after the
+	// client's handshake, which are session tickets or an answer: 10 s; negative
+	// for no limit. See [Conn.Socket] for when it does not apply.
 	Handshake time.Duration
 }
 

@@ -17,6 +17,7 @@ type Listener struct {
 	log    *slog.Logger
 	closed chan struct{}
 	once   sync.Once
+	freed  chan struct{} // has a token after a connection ended; capacity 1
 
 	Stats Stats
 
@@ -38,7 +39,10 @@ type Stats struct {
 // Listen puts limits on ln, which carries TLS records: it is TCP's, and whoever
 // accepts does the TLS. Closing it closes ln and leaves the connections alone.
 func Listen(ln net.Listener, limits Limits, log *slog.Logger) *Listener {
-	l := &Listener{Listener: ln, limits: limits.withDefaults(), log: orDiscard(log), closed: make(chan struct{})}
+	l := &Listener{
+		Listener: ln, limits: limits.withDefaults(), log: orDiscard(log),
+		closed: make(chan struct{}), freed: make(chan struct{}, 1),
+	}
 	if l.limits.MaxPerIP > 0 {
 		l.perIP = make(map[netip.Prefix]int)
 	}
@@ -84,11 +88,13 @@ func passing(err error) bool {
 	return errors.As(err, &t) && t.Temporary() && !errors.Is(err, net.ErrClosed)
 }
 
+// pause waits for d, or until a connection ends and leaves its descriptor.
 func (l *Listener) pause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-l.closed:
+	case <-l.freed:
 	case <-t.C:
 	}
 }
@@ -131,10 +137,14 @@ func (l *Listener) release(from netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
+	select {
+	case l.freed <- struct{}{}:
+	default:
+	}
 	if l.perIP == nil {
 		return
 	}
-	if l.perIP[from]--; l.perIP[from] <= 0 {
+	if l.perIP[from]--; l.perIP[from] == 0 {
 		delete(l.perIP, from)
 	}
 }
