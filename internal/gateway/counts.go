@@ -19,4 +19,4 @@ type Counts struct {
 func (g *Gateway) Counts() *Counts { return &g.counts }
 
 // Clients is how many identities are connected.
-func (g *Gateway) Clients() int { return g.sessions.len() }
+func (g *Gateway) Clients() int { return g.sessions.Len() }

@@ -24,6 +24,7 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/gateway/scope"
+	"sluice/internal/presence"
 	"sluice/internal/spool"
 	"sluice/iot"
 )
@@ -66,7 +67,7 @@ type Gateway struct {
 	scope    *scope.Cache
 	auth     auth.Authenticator
 	own      *ownIdentity
-	sessions sessions
+	sessions *presence.Table[*session]
 	uplink   *uplink
 	counts   Counts
 }
@@ -85,7 +86,7 @@ func New(opt Options) (*Gateway, error) {
 		Source:       opt.Parent,
 		Credentials:  g.own.credentials,
 		RefreshEvery: opt.RefreshEvery,
-		Changed:      g.reauthenticate,
+		Changed:      func() { g.sessions.Rejudge() },
 		Log:          opt.Log,
 		Now:          opt.Now,
 	})
@@ -98,6 +99,7 @@ func New(opt Options) (*Gateway, error) {
 		Roots:     opt.Roots,
 		Now:       opt.Now,
 	}
+	g.sessions = g.seats()
 	g.uplink = newUplink(g)
 	return g, nil
 }
@@ -135,11 +137,8 @@ func (g *Gateway) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { g.scope.Run(ctx) })
 	wg.Go(func() { g.uplink.run(ctx) })
-	wg.Go(func() { g.sweep(ctx) })
+	wg.Go(func() { g.sessions.Run(ctx) })
 	wg.Wait()
-	for _, s := range g.sessions.all() {
-		s.end(iot.ErrClosed)
-	}
 }
 
 // Online reports whether the hub can be reached.

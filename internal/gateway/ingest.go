@@ -15,7 +15,7 @@ const UpstreamQueue = "iothub"
 // Send stores a batch in the spool: all of it in one atomic write, or nothing.
 // done is called with nil when it is fsynced.
 func (s *session) Send(batch []iot.Message, done func(error)) {
-	if err := s.err(); err != nil {
+	if err := s.Err(); err != nil {
 		done(err)
 		return
 	}
@@ -32,7 +32,7 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 	g.opt.Spool.Append(entries, func(err error) {
 		if err != nil {
 			g.counts.Refused.Add(uint64(len(batch)))
-			done(storeError(s.id, err))
+			done(storeError(s.Identity(), err))
 			return
 		}
 		g.counts.Received.Add(uint64(len(batch)))
@@ -43,14 +43,14 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 // entry makes the record of a message for the hub, under the sender's lane.
 func (s *session) entry(m *iot.Message) (spool.Entry, error) {
 	if n := m.Size(); n > iot.MaxMessageSize {
-		return spool.Entry{}, iot.Errorf(iot.TooLarge, "send", s.id, "message of %d bytes, limit %d", n, iot.MaxMessageSize)
+		return spool.Entry{}, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
 	}
-	m.Stamp(s.id)
+	m.Stamp(s.Identity())
 	data, err := m.AppendBinary(make([]byte, 0, m.Size()+64))
 	if err != nil {
 		return spool.Entry{}, err
 	}
-	return spool.Entry{Queue: UpstreamQueue, Lane: s.id.String(), Expires: s.g.expiry(), Data: data}, nil
+	return spool.Entry{Queue: UpstreamQueue, Lane: s.Identity().String(), Expires: s.g.expiry(), Data: data}, nil
 }
 
 // expiry is when a message that arrives now has waited long enough.
