@@ -1,0 +1,12 @@
+// Package hub is the local cloud: an IoT Hub in this process.
+//
+// To devices, modules and gateways a Hub is an [iot.Parent]: it authenticates
+// them against its registry, stores what they send in its event log and
+// acknowledges it when it is on disk, keeps their twins, and calls their methods.
+// Its other side, what applications and operators do with devices, are methods of
+// Hub that take the target's identity.
+//
+// The rooms below it keep what lasts: registry the identities, twins the twins,
+// eventlog the events. rest serves the service API, and host puts everything
+// together: files, certificates, listeners.
+package hub

@@ -1,0 +1,131 @@
+package hub
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"time"
+
+	"sluice/internal/auth"
+	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/registry"
+	"sluice/internal/hub/twins"
+	"sluice/internal/presence"
+	"sluice/iot"
+)
+
+// Options configure a Hub. Hosts, Registry, Twins and Events are required.
+type Options struct {
+	Hosts    []string // the hub's names, as tokens carry them
+	Registry *registry.Store
+	Twins    *twins.Store
+	Events   *eventlog.Log
+	// Roots are the authorities that sign device certificates; nil for none.
+	Roots func() *x509.CertPool
+	Log   *slog.Logger     // nil discards
+	Now   func() time.Time // wall clock; nil means time.Now
+}
+
+// Hub is a local IoT Hub. Its methods may be called from any goroutine.
+type Hub struct {
+	opt      Options
+	auth     auth.Authenticator
+	sessions *presence.Table[*session]
+	seen     activity
+	calls    calls
+}
+
+var _ iot.Parent = (*Hub)(nil)
+
+// New makes a hub of what its rooms keep. Run brings it to life.
+func New(opt Options) (*Hub, error) {
+	if len(opt.Hosts) == 0 || opt.Registry == nil || opt.Twins == nil || opt.Events == nil {
+		return nil, errors.New("hub: Hosts, Registry, Twins and Events are required")
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Hub{opt: opt, auth: auth.Authenticator{
+		Directory: opt.Registry, Hosts: opt.Hosts, Roots: opt.Roots, Now: opt.Now,
+	}}
+	h.sessions = presence.NewTable(presence.Options[*session]{Auth: h.auth, Left: h.left, Log: opt.Log})
+	return h, nil
+}
+
+// Run ends sessions as their tokens expire and their registrations change, until
+// ctx ends. Sessions are ended then.
+func (h *Hub) Run(ctx context.Context) {
+	stop := h.opt.Registry.Watch(h.registryChanged)
+	defer stop()
+	h.sessions.Run(ctx)
+}
+
+// Connect authenticates one identity and begins its session.
+func (h *Hub) Connect(_ context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	s := &session{h: h}
+	if err := h.sessions.Enter(s, creds, client); err != nil {
+		return nil, err
+	}
+	h.seen.note(s.Identity(), h.opt.Now())
+	return s, nil
+}
+
+func (h *Hub) left(s *session) {
+	s.unsubscribe()
+	h.seen.note(s.Identity(), h.opt.Now())
+}
+
+// registryChanged ends the sessions that a change forbids. Besides those of the
+// identities themselves these are their modules', and for an edge device all that
+// it acts for.
+func (h *Hub) registryChanged(changes []registry.Change) {
+	var ids []iot.Identity
+	for _, c := range changes {
+		id := c.Identity()
+		if c.Before == nil {
+			continue // nobody has connected as it
+		}
+		if c.After == nil {
+			h.forget(id)
+		}
+		if c.Before.Edge || id.Module == iot.EdgeHubModule {
+			h.sessions.Rejudge()
+			return
+		}
+		ids = append(ids, id)
+		for _, m := range h.opt.Registry.Modules(id.Device) {
+			ids = append(ids, m.Identity)
+		}
+	}
+	if len(ids) > 0 {
+		h.sessions.Rejudge(ids...)
+	}
+}
+
+func (h *Hub) forget(id iot.Identity) {
+	h.seen.forget(id)
+	if err := h.opt.Twins.Delete(id); err != nil {
+		h.opt.Log.Warn("the twin of a deleted identity is left over; it does no harm", "identity", id, "err", err)
+	}
+}
+
+// Connected is how many identities are connected.
+func (h *Hub) Connected() int { return h.sessions.Len() }
+
+// ConnectionState tells whether an identity is connected, and since when. If it
+// is not, Since is when it was last seen, zero if that was before the hub
+// started.
+func (h *Hub) ConnectionState(id iot.Identity) iot.ConnectionState {
+	if s, ok := h.sessions.Get(id); ok {
+		return iot.ConnectionState{Connected: true, Since: s.Since()}
+	}
+	return iot.ConnectionState{Since: h.seen.last(id)}
+}
+
+// LastActivity is when an identity last connected, sent something or left, or the
+// zero time if that was before the hub started.
+func (h *Hub) LastActivity(id iot.Identity) time.Time { return h.seen.last(id) }

@@ -1,0 +1,126 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"sluice/internal/presence"
+	"sluice/internal/twin"
+	"sluice/iot"
+)
+
+// session is one device or module that is connected to the hub.
+type session struct {
+	presence.Seat
+	h *Hub
+
+	mu      sync.Mutex
+	methods *methodSubscription
+	desired *desiredSubscription
+}
+
+var _ iot.Session = (*session)(nil)
+
+// Close ends the session for the client's reason.
+func (s *session) Close() error {
+	s.Leave(iot.ErrClosed)
+	return nil
+}
+
+// unsubscribe takes the subscriptions of a session that has ended.
+func (s *session) unsubscribe() {
+	s.mu.Lock()
+	methods := s.methods
+	s.methods, s.desired = nil, nil
+	s.mu.Unlock()
+	if methods != nil {
+		methods.abandon()
+	}
+}
+
+// generation returns the generation of the session's identity.
+func (s *session) generation() string { return s.Proof().Registration.GenerationID }
+
+// Twin returns the twin of the session's identity.
+func (s *session) Twin(context.Context) (iot.Twin, error) {
+	if err := s.Err(); err != nil {
+		return iot.Twin{}, err
+	}
+	t, err := s.h.opt.Twins.Get(s.Identity(), s.generation())
+	return t.ForDevice(), err
+}
+
+// PatchReported merges a patch into the reported properties.
+func (s *session) PatchReported(_ context.Context, patch json.RawMessage) (version int64, err error) {
+	if err := s.Err(); err != nil {
+		return 0, err
+	}
+	report := func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Report(patch, now) }
+	t, err := s.h.opt.Twins.Update(s.Identity(), s.generation(), report, nil)
+	if err != nil {
+		return 0, err
+	}
+	return t.Reported.Version(), nil
+}
+
+// A desiredSubscription is a device's interest in its desired properties.
+type desiredSubscription struct {
+	s       *session
+	changed func(patch json.RawMessage)
+}
+
+// DesiredChanges asks for patches of the desired properties.
+func (s *session) DesiredChanges(changed func(patch json.RawMessage)) (iot.Subscription, error) {
+	sub := &desiredSubscription{s, changed}
+	s.mu.Lock()
+	s.desired = sub
+	s.mu.Unlock()
+	if err := s.Err(); err != nil {
+		sub.Close()
+		return nil, err
+	}
+	return sub, nil
+}
+
+// Grant does nothing: changes are not counted.
+func (*desiredSubscription) Grant(int) {}
+
+// Revoke does nothing: changes are not counted.
+func (*desiredSubscription) Revoke() int { return 0 }
+
+// Close ends the interest.
+func (d *desiredSubscription) Close() {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	if d.s.desired == d {
+		d.s.desired = nil
+	}
+}
+
+// desiredChanged tells the device of a patch. No lock is held over the call: a
+// head that cannot keep up may end the session from within it.
+func (s *session) desiredChanged(patch json.RawMessage) {
+	s.mu.Lock()
+	sub := s.desired
+	s.mu.Unlock()
+	if sub != nil {
+		sub.changed(patch)
+	}
+}
+
+// Commands to devices are not kept yet.
+func (s *session) Commands(func(iot.Delivery)) (iot.Subscription, error) {
+	return nil, iot.Errorf(iot.Unavailable, "commands", s.Identity(), "this hub has no cloud-to-device messages yet")
+}
+
+// Inputs are what a gateway's routes bring; a hub has none.
+func (s *session) Inputs(func(iot.Delivery)) (iot.Subscription, error) {
+	return nil, iot.Errorf(iot.Unavailable, "inputs", s.Identity(), "a hub routes nothing to modules: connect to a gateway")
+}
+
+// Settle finds nothing, as nothing is delivered.
+func (s *session) Settle(context.Context, string, iot.Outcome) error {
+	return iot.Errorf(iot.NotFound, "settle", s.Identity(), "no such delivery")
+}

@@ -1,0 +1,58 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+
+	"sluice/internal/auth"
+	"sluice/internal/hub/eventlog"
+	"sluice/iot"
+)
+
+// Send stores telemetry in the event log, under the identity of the session
+// whatever the messages say.
+func (s *session) Send(batch []iot.Message, done func(error)) {
+	if err := s.Err(); err != nil {
+		done(err)
+		return
+	}
+	proof := s.Proof()
+	for i := range batch {
+		if n := batch[i].Size(); n > iot.MaxMessageSize {
+			done(iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize))
+			return
+		}
+		stamp(&batch[i], s.Identity(), proof)
+	}
+	s.h.seen.note(s.Identity(), s.h.opt.Now())
+	s.h.opt.Events.Append(s.Identity(), batch, func(err error) { done(sendError(s.Identity(), err)) })
+}
+
+func stamp(m *iot.Message, sender iot.Identity, proof auth.Result) {
+	m.Stamp(sender)
+	m.System.Set(iot.ConnectionDeviceGenerationID, proof.Registration.GenerationID)
+	m.System.Set(iot.ConnectionAuthMethod, authMethod(sender, proof.Method))
+}
+
+// authMethod is the value of iothub-connection-auth-method.
+func authMethod(sender iot.Identity, method auth.Method) string {
+	scope, kind, issuer := "device", "sas", "iothub"
+	if sender.IsModule() {
+		scope = "module"
+	}
+	if method == auth.ByThumbprint || method == auth.ByCA {
+		kind, issuer = string(method), "external"
+	}
+	return fmt.Sprintf(`{"scope":%q,"type":%q,"issuer":%q}`, scope, kind, issuer)
+}
+
+func sendError(id iot.Identity, err error) error {
+	if err == nil {
+		return nil
+	}
+	kind := iot.Internal
+	if errors.Is(err, eventlog.ErrNoSpace) || errors.Is(err, eventlog.ErrClosed) {
+		kind = iot.Unavailable
+	}
+	return &iot.Error{Kind: kind, Op: "send", Identity: id, Err: err}
+}
