@@ -1,0 +1,155 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"sluice/internal/hub/code"
+	"sluice/internal/hub/registry"
+	"sluice/internal/service"
+	"sluice/iot"
+)
+
+// Of one bulk request: identities, as in IoT Hub, and bytes.
+const (
+	maxBulk     = 100
+	maxBulkBody = 1 << 20
+)
+
+func (a *api) bulkRoutes() []route {
+	return []route{
+		{method: http.MethodPost, path: "/devices", right: registry.RegistryRead | registry.RegistryWrite, handle: bulk},
+	}
+}
+
+// bulk creates, changes or deletes up to 100 identities, each for itself: what is
+// wrong with some does not stop the others, and is answered one by one, with the
+// status 400 for all.
+func bulk(c *call) (answer, error) {
+	var items []wanted
+	if err := c.read(maxBulkBody, &items); err != nil {
+		return answer{}, err
+	}
+	if len(items) == 0 || len(items) > maxBulk {
+		return answer{}, code.Errorf(code.ArgumentInvalid, "bulk", iot.Identity{}, "the list has %d identities; it may have 1 to %d", len(items), maxBulk)
+	}
+	result := c.bulk(items)
+	if result.IsSuccessful {
+		return answer{body: result}, nil
+	}
+	header := http.Header{}
+	header.Set("iothub-errorcode", code.BulkRegistryFailure.String())
+	return answer{status: code.BulkRegistryFailure.Status(), body: result, header: header}, nil
+}
+
+func (a *api) bulk(items []wanted) service.BulkResult {
+	result := service.BulkResult{IsSuccessful: true, Errors: []service.BulkError{}, Warnings: []service.BulkError{}}
+	if a.createAll(items) {
+		return result
+	}
+	seen := make(map[iot.Identity]bool, len(items))
+	for i := range items {
+		w := &items[i]
+		id := w.identity()
+		var err error
+		if seen[id] {
+			err = code.Errorf(code.DeviceDefinedMultipleTimes, "bulk", id, "it is in the list more than once")
+		} else {
+			err = a.one(w, id)
+		}
+		seen[id] = true
+		if err != nil {
+			result.IsSuccessful = false
+			result.Errors = append(result.Errors, bulkError(id, err))
+		}
+	}
+	return result
+}
+
+func bulkError(id iot.Identity, err error) service.BulkError {
+	what := code.Of(err)
+	return service.BulkError{
+		DeviceID: id.Device, ModuleID: id.Module, ErrorCode: what.String(), ErrorStatus: publicText(what, err),
+	}
+}
+
+// createAll creates all items if that is what is wanted and nothing is wrong with
+// any of them: with one synced write rather than a hundred.
+func (a *api) createAll(items []wanted) bool {
+	entries := make([]registry.Entry, len(items))
+	for i := range items {
+		w := &items[i]
+		e, err := w.entry(w.identity(), nil)
+		if err != nil || w.hasTwin() || !w.is("create") {
+			return false
+		}
+		entries[i] = e
+	}
+	_, err := a.Registry.Create(entries...)
+	return err == nil
+}
+
+// one does what one item wants.
+func (a *api) one(w *wanted, id iot.Identity) error {
+	if err := id.Validate(); err != nil {
+		return code.Errorf(code.ArgumentInvalid, "bulk", iot.Identity{}, "%v", err)
+	}
+	if w.hasTwin() {
+		return code.Errorf(code.InvalidOperation, "bulk", id, "tags and properties cannot be set here")
+	}
+	_, exists := a.Registry.Get(id)
+	var err error
+	switch {
+	case w.is("create"), !exists && (w.is("createOrUpdate") || w.is("createOrUpdateIfMatchETag")):
+		var e registry.Entry
+		if e, err = w.entry(id, nil); err == nil {
+			_, err = a.Registry.Create(e)
+		}
+	case w.is("update"), w.is("createOrUpdate"):
+		_, err = a.update(w, id, registry.Any)
+	case w.is("updateIfMatchETag"), w.is("createOrUpdateIfMatchETag"):
+		_, err = a.update(w, id, w.tag())
+	case w.is("delete"):
+		err = a.Registry.Delete(id, registry.Any)
+	case w.is("deleteIfMatchETag"):
+		err = a.Registry.Delete(id, w.tag())
+	default:
+		err = code.Errorf(code.ArgumentInvalid, "bulk", id, "importMode %q is not one of a bulk request", w.ImportMode)
+	}
+	return err
+}
+
+// is reports whether mode is the one that w asks for; none means create.
+func (w *wanted) is(mode string) bool {
+	return strings.EqualFold(w.ImportMode, mode) || w.ImportMode == "" && mode == "create"
+}
+
+// identity is the one that an item of a bulk request is about.
+func (w *wanted) identity() iot.Identity {
+	if w.ID == "" {
+		return iot.Identity{Device: w.DeviceID, Module: w.ModuleID}
+	}
+	return iot.Identity{Device: w.ID, Module: w.ModuleID}
+}
+
+// noTag is an entity tag that no entry has.
+const noTag = `""`
+
+// tag is the entity tag that an item wants to change. An item without one matches
+// nothing: to the registry, no tag would mean any.
+func (w *wanted) tag() string {
+	if t := strings.Trim(w.ETag, `"`); t != "" {
+		return t
+	}
+	return noTag
+}
+
+// hasTwin reports whether an item says anything about its twin.
+func (w *wanted) hasTwin() bool {
+	var p struct{ Desired, Reported map[string]json.RawMessage }
+	if len(w.Properties) > 0 && json.Unmarshal(w.Properties, &p) != nil {
+		return true
+	}
+	return len(w.Tags) > 0 || len(p.Desired) > 0 || len(p.Reported) > 0
+}

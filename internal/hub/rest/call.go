@@ -1,0 +1,175 @@
+package rest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"sluice/internal/hub/code"
+	"sluice/iot"
+)
+
+// A call is one request on its way through its handler.
+type call struct {
+	*api
+	w    http.ResponseWriter
+	r    *http.Request
+	vars map[string]string // what the route's braces stand for, unescaped
+}
+
+// An answer is what a handler has to say when all went well.
+type answer struct {
+	status int    // 0: 200, or 204 without a body
+	etag   string // without quotes
+	body   any    // marshalled to JSON; nil for none
+	header http.Header
+}
+
+// apiVersions are those that Microsoft's service SDKs, tools and gateways send.
+// The forms written here are those of the last one, which readers of the others
+// understand too.
+var apiVersions = []string{
+	"2016-02-03", "2016-11-14",
+	"2017-06-30", "2017-08-21-preview", "2017-11-08-preview",
+	"2018-04-01", "2018-06-30", "2018-08-30-preview",
+	"2019-03-30", "2019-07-01-preview", "2019-10-01",
+	"2020-03-01", "2020-03-13", "2020-05-31-preview", "2020-06-30-preview", "2020-09-30",
+	"2021-04-12",
+}
+
+func (c *call) checkVersion() error {
+	switch v := c.r.URL.Query().Get("api-version"); {
+	case v == "":
+		return code.Errorf(code.InvalidProtocolVersion, "request", iot.Identity{}, "the query has no api-version, such as api-version=2021-04-12")
+	case !slices.Contains(apiVersions, v):
+		return code.Errorf(code.InvalidProtocolVersion, "request", iot.Identity{}, "api-version %q is not known; 2021-04-12 is", v)
+	}
+	return nil
+}
+
+// identity is the device or module that the path names.
+func (c *call) identity() (iot.Identity, error) {
+	id := iot.Identity{Device: c.vars["device"], Module: c.vars["module"]}
+	if err := id.Validate(); err != nil {
+		return id, code.Errorf(code.ArgumentInvalid, "request", iot.Identity{}, "%v", err)
+	}
+	return id, nil
+}
+
+// read decodes the body, which is JSON of at most limit bytes.
+func (c *call) read(limit int64, into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return code.Errorf(code.MessageTooLarge, "request", iot.Identity{}, "the body is larger than %d bytes", limit)
+	case err != nil:
+		return code.Errorf(code.FormatError, "request", iot.Identity{}, "the body ended early")
+	case len(bytes.TrimSpace(body)) == 0:
+		return code.Errorf(code.ArgumentNull, "request", iot.Identity{}, "the body is empty")
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return code.Errorf(code.FormatError, "request", iot.Identity{}, "the body is not the JSON that it should be: %v", err)
+	}
+	return nil
+}
+
+// ifMatch is the entity tag that the caller wants to change, without its quotes,
+// and whether one was given. Entity tags of the hub are strong, but SDKs may
+// write them as weak ones.
+func (c *call) ifMatch() (etag string, ok bool) {
+	h := strings.TrimSpace(c.r.Header.Get("If-Match"))
+	h = strings.TrimPrefix(h, "W/")
+	if len(h) >= 2 && h[0] == '"' && h[len(h)-1] == '"' {
+		h = h[1 : len(h)-1]
+	}
+	return h, h != ""
+}
+
+func (c *call) reply(a answer) {
+	var body []byte
+	if a.body != nil {
+		var err error
+		if body, err = json.Marshal(a.body); err != nil {
+			c.fail(fmt.Errorf("write answer: %w", err))
+			return
+		}
+	}
+	for name, values := range a.header {
+		c.w.Header()[name] = values
+	}
+	if a.etag != "" {
+		c.w.Header().Set("ETag", `"`+a.etag+`"`)
+	}
+	switch {
+	case a.status == 0 && a.body == nil:
+		a.status = http.StatusNoContent
+	case a.status == 0:
+		a.status = http.StatusOK
+	}
+	c.send(a.status, body)
+}
+
+// send writes the end of every answer. An error is the client's: it has gone.
+func (c *call) send(status int, body []byte) {
+	if body != nil {
+		c.w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	}
+	// Keys are in the answers.
+	c.w.Header().Set("Cache-Control", "no-store")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(body)
+}
+
+// fail answers err and logs it, with a tracking id in both places.
+func (c *call) fail(err error) {
+	what := code.Of(err)
+	tracking := newTrackingID()
+	c.log(what, tracking, err)
+	c.w.Header().Set("Iothub-Errorcode", what.String())
+	body, _ := json.Marshal(struct{ Message, ExceptionMessage string }{ // two strings always marshal
+		Message:          "ErrorCode:" + what.String() + ";" + publicText(what, err),
+		ExceptionMessage: "Tracking ID:" + tracking + "-TimeStamp:" + c.Now().UTC().Format("01/02/2006 15:04:05"),
+	})
+	c.send(what.Status(), body)
+}
+
+func (c *call) log(what code.Code, tracking string, err error) {
+	level := slog.LevelDebug
+	switch {
+	case what.Status() >= 500:
+		level = slog.LevelError
+	case what.Status() == http.StatusUnauthorized:
+		level = slog.LevelInfo
+	}
+	c.Log.Log(c.r.Context(), level, "rest: request refused", "method", c.r.Method, "path", c.r.URL.Path,
+		"remote", c.r.RemoteAddr, "code", int(what), "tracking", tracking, "err", err)
+}
+
+// publicText is what the caller learns of err. Of a failed proof it learns
+// nothing, of our own failures only that they are ours. SDKs read the text up to
+// the next semicolon.
+func publicText(what code.Code, err error) string {
+	var e *iot.Error
+	switch {
+	case what.Status() >= 500:
+		return "the hub could not do it; its log says why, under the tracking id"
+	case !errors.As(err, &e) || e.Detail == "" || what == code.Unauthorized && !errors.As(err, new(lacksRight)):
+		return http.StatusText(what.Status())
+	}
+	return strings.ReplaceAll(e.Detail, ";", ",")
+}
+
+func newTrackingID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
