@@ -1,0 +1,249 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// An Authority is a certificate that may sign others, with its key and what is
+// known of the chain above it.
+type Authority struct {
+	chain []*x509.Certificate // itself first, without the root unless it is the root
+	root  *x509.Certificate   // nil if it is not known
+	key   crypto.Signer
+}
+
+// NewRoot makes a self-signed authority called name.
+func NewRoot(name string, opt Options) (*Authority, error) {
+	a, err := newRoot(name, opt)
+	if err != nil {
+		return nil, fmt.Errorf("pki: make root %q: %w", name, err)
+	}
+	return a, nil
+}
+
+func newRoot(name string, opt Options) (*Authority, error) {
+	key, err := opt.signer()
+	if err != nil {
+		return nil, err
+	}
+	t := authorityTemplate(name)
+	if err := opt.fill(t, key.Public(), RootLife); err != nil {
+		return nil, err
+	}
+	if err := checkCommonName(t.Subject.CommonName); err != nil {
+		return nil, err
+	}
+	t.AuthorityKeyId = t.SubjectKeyId
+	cert, err := sign(t, t, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{chain: []*x509.Certificate{cert}, root: cert, key: key}, nil
+}
+
+// Intermediate makes an authority below a, such as an edge CA. It may itself
+// have authorities below it unless [Options.NoAuthorities] is set or a's path
+// length ends there.
+func (a *Authority) Intermediate(name string, opt Options) (*Authority, error) {
+	t := authorityTemplate(name)
+	if err := a.limitPath(t, opt.NoAuthorities); err != nil {
+		return nil, fmt.Errorf("pki: make authority %q: %w", name, err)
+	}
+	p, err := a.issue(t, AuthorityLife, opt)
+	if err != nil {
+		return nil, fmt.Errorf("pki: make authority %q: %w", name, err)
+	}
+	return &Authority{chain: p.Chain, root: a.root, key: p.Key}, nil
+}
+
+// limitPath gives t the path length that a leaves it.
+func (a *Authority) limitPath(t *x509.Certificate, last bool) error {
+	above, limited := pathLimit(a.Certificate())
+	switch {
+	case limited && above == 0:
+		return fmt.Errorf("%w: %q has a path length of 0", ErrPathLength, commonName(a.Certificate()))
+	case last:
+		t.MaxPathLenZero = true
+	case limited:
+		t.MaxPathLen = above - 1
+		t.MaxPathLenZero = above == 1
+	}
+	return nil
+}
+
+// pathLimit is how many authorities may follow below c, and whether c says so.
+func pathLimit(c *x509.Certificate) (n int, limited bool) {
+	if c.MaxPathLen > 0 || (c.MaxPathLen == 0 && c.MaxPathLenZero) {
+		return c.MaxPathLen, true
+	}
+	return 0, false
+}
+
+// Server makes a certificate for a server that is reached by these DNS names and
+// IP addresses. The first is also its common name, if it fits in one.
+func (a *Authority) Server(names []string, opt Options) (*Pair, error) {
+	p, err := a.server(names, opt)
+	if err != nil {
+		return nil, fmt.Errorf("pki: make server certificate: %w", err)
+	}
+	return p, nil
+}
+
+func (a *Authority) server(names []string, opt Options) (*Pair, error) {
+	t := &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	first, err := addNames(t, names)
+	if err != nil {
+		return nil, err
+	}
+	// A longer name lives in the alternative names alone, where clients look.
+	if len(first) <= maxCommonName {
+		t.Subject.CommonName = first
+	}
+	return a.issue(t, ServerLife, opt)
+}
+
+// Device makes a client certificate whose common name is the device's id, which
+// is how a hub knows the device. The id has at most 64 characters then.
+func (a *Authority) Device(id string, opt Options) (*Pair, error) {
+	t := deviceTemplate(id, nil)
+	err := checkCommonName(id)
+	var p *Pair
+	if err == nil {
+		p, err = a.issue(t, DeviceLife, opt)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pki: make certificate of device %q: %w", id, err)
+	}
+	return p, nil
+}
+
+// SelfSigned makes a client certificate that is known by its thumbprints.
+func SelfSigned(id string, opt Options) (*Pair, error) {
+	p, err := selfSigned(id, opt)
+	if err != nil {
+		return nil, fmt.Errorf("pki: make certificate of device %q: %w", id, err)
+	}
+	return p, nil
+}
+
+func selfSigned(id string, opt Options) (*Pair, error) {
+	if err := checkCommonName(id); err != nil {
+		return nil, err
+	}
+	key, err := opt.signer()
+	if err != nil {
+		return nil, err
+	}
+	t := deviceTemplate(id, key.Public())
+	if err := opt.fill(t, key.Public(), DeviceLife); err != nil {
+		return nil, err
+	}
+	t.AuthorityKeyId = t.SubjectKeyId
+	cert, err := sign(t, t, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &Pair{Chain: []*x509.Certificate{cert}, Key: key}, nil
+}
+
+// issue completes t, makes a key for it if need be, and signs.
+func (a *Authority) issue(t *x509.Certificate, life time.Duration, opt Options) (*Pair, error) {
+	key, err := opt.signer()
+	if err != nil {
+		return nil, err
+	}
+	if !t.IsCA {
+		t.KeyUsage = leafUsage(key.Public())
+	}
+	if err := opt.fill(t, key.Public(), life); err != nil {
+		return nil, err
+	}
+	if err := a.bound(t, opt.now()); err != nil {
+		return nil, err
+	}
+	cert, err := sign(t, a.Certificate(), key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	chain := []*x509.Certificate{cert}
+	if !a.isRoot() {
+		chain = append(chain, a.chain...)
+	}
+	return &Pair{Chain: chain, Key: key}, nil
+}
+
+// bound keeps t within the life of everything above it.
+func (a *Authority) bound(t *x509.Certificate, now time.Time) error {
+	for _, c := range a.known() {
+		if err := checkTime(c, now); err != nil {
+			return err
+		}
+		if t.NotAfter.After(c.NotAfter) {
+			t.NotAfter = c.NotAfter
+		}
+		if t.NotBefore.Before(c.NotBefore) {
+			t.NotBefore = c.NotBefore
+		}
+	}
+	if t.Subject.CommonName != "" {
+		if err := checkCommonName(t.Subject.CommonName); err != nil {
+			return err
+		}
+	}
+	if pkixEqual(t.Subject, a.Certificate().Subject) {
+		return fmt.Errorf("%w: %q", ErrSameName, commonName(a.Certificate()))
+	}
+	return nil
+}
+
+// known is a's chain with the root, as far as it is known.
+func (a *Authority) known() []*x509.Certificate {
+	if a.root == nil || a.isRoot() {
+		return a.chain
+	}
+	return append(slices.Clone(a.chain), a.root)
+}
+
+func (a *Authority) isRoot() bool { return a.root != nil && a.root.Equal(a.chain[0]) }
+
+// Certificate returns the authority's own certificate.
+func (a *Authority) Certificate() *x509.Certificate { return a.chain[0] }
+
+// Chain returns the authority's certificate and those above it, without the
+// root unless a is the root. It must not be changed.
+func (a *Authority) Chain() []*x509.Certificate { return a.chain }
+
+// Root returns the certificate at the top, or nil if a was read from a file
+// that does not have it.
+func (a *Authority) Root() *x509.Certificate { return a.root }
+
+// Key returns the authority's private key.
+func (a *Authority) Key() crypto.Signer { return a.key }
+
+// CertPEM returns [Authority.Chain] as PEM.
+func (a *Authority) CertPEM() []byte { return EncodeCertificates(a.chain...) }
+
+// KeyPEM returns the key as PEM, in PKCS #8.
+func (a *Authority) KeyPEM() ([]byte, error) { return encodeKey(a.key) }
+
+// WriteFiles writes the chain and the key; see [Pair.WriteFiles].
+func (a *Authority) WriteFiles(certPath, keyPath string, force bool) error {
+	return (&Pair{Chain: a.chain, Key: a.key}).WriteFiles(certPath, keyPath, force)
+}
+
+func pkixEqual(a, b pkix.Name) bool { return a.String() == b.String() }
+
+// The refusals of authorities.
+var (
+	// ErrPathLength is the answer to an authority below one that may have none.
+	ErrPathLength = errors.New("its path length permits no authority below it")
+	// ErrSameName is the answer to a certificate with its issuer's name, which
+	// verifiers would take for a self-signed one.
+	ErrSameName = errors.New("a certificate cannot have its issuer's name")
+)
