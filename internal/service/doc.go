@@ -8,6 +8,7 @@
 //	c, err := service.New(cs, service.Options{})
 //	d, err := c.CreateDevice(ctx, service.Device{DeviceID: "pump-7"})
 //
-// Errors of the hub are [iot.Error] with the hub's own words; code.Of tells
-// which of its codes it answered with. Errors of the network keep their type.
+// When the hub refuses, the error is an [iot.Error] in the hub's own words, whose
+// cause is a [Refusal]: errors.Is(err, code.DeviceNotFound) asks for the hub's
+// code. Errors of the network keep their types.
 package service
