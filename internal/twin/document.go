@@ -46,11 +46,10 @@ func NewDocument(s Section, now time.Time) Document {
 // bare JSON, as the device sees it. It is not held to the limits, as the hub has
 // done that; it must be a JSON object, or it is Invalid.
 func Received(s Section, body json.RawMessage, version int64, now time.Time) (Document, error) {
-	n, err := readStored(s, body)
+	n, err := readBare(s, body)
 	if err != nil {
 		return Document{}, err
 	}
-	n = without(n, keyMetadata, keyVersion)
 	w := writer{stamp{at: ticks(now), version: s.stampVersion(version)}}
 	return Document{section: s, version: version, root: w.merge(nil, n)}, nil
 }
@@ -85,11 +84,11 @@ func (d Document) write(base *node, patch json.RawMessage, now time.Time) (Docum
 // caller to decide: if not, patches are missing and the whole document must be
 // fetched.
 func (d Document) Follow(patch json.RawMessage, version int64, now time.Time) (Document, error) {
-	p, err := readStored(d.section, patch)
+	p, err := readBare(d.section, patch)
 	if err != nil {
 		return d, err
 	}
-	return d.next(d.root, without(p, keyMetadata, keyVersion), version, now), nil
+	return d.next(d.root, p, version, now), nil
 }
 
 func (d Document) next(base, patch *node, version int64, now time.Time) Document {

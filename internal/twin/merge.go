@@ -2,7 +2,6 @@ package twin
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 )
 
@@ -57,10 +56,4 @@ func compareFirst(a, b []member) int {
 		return cmp.Compare(len(b), len(a))
 	}
 	return strings.Compare(a[0].key, b[0].key)
-}
-
-// without leaves out some members of an object that is not shared yet.
-func without(n *node, keys ...string) *node {
-	kept := slices.DeleteFunc(n.members, func(m member) bool { return slices.Contains(keys, m.key) })
-	return object(kept, n.stamp)
 }

@@ -18,9 +18,15 @@ type reader struct {
 	text    string
 	pos     int
 	section Section
-	rules   bool     // hold keys and values to the service's limits
-	depth   int      // open objects and arrays, without the outermost
-	path    []string // keys and indices that lead to the value being read
+	rules   bool   // hold keys and values to the service's limits
+	depth   int    // open objects and arrays, without the outermost
+	path    []step // what leads to the value being read
+}
+
+// A step goes to a property of an object, or to an item of an array.
+type step struct {
+	key   string
+	index int // if key is "", which no property's is under the rules
 }
 
 // maxStoredDepth bounds what is read without the rules: the deepest document
@@ -146,7 +152,7 @@ func (r *reader) member() (m member, skip bool, err error) {
 			return m, false, r.errorf("%s", wrong)
 		}
 	}
-	m.val, err = r.within(m.key)
+	m.val, err = r.within(step{key: m.key})
 	return m, false, err
 }
 
@@ -159,8 +165,8 @@ func (r *reader) readOver() error {
 }
 
 // within reads the value of a property or of an item of an array.
-func (r *reader) within(step string) (*node, error) {
-	r.path = append(r.path, step)
+func (r *reader) within(s step) (*node, error) {
+	r.path = append(r.path, s)
 	n, err := r.value()
 	r.path = r.path[:len(r.path)-1]
 	return n, err
@@ -203,9 +209,9 @@ func (r *reader) array() (*node, error) {
 // item reads one item of an array. Null means removal, and there is nothing to
 // remove inside an array: neither as an item nor in an object that is one.
 func (r *reader) item(i int) (*node, error) {
-	item, err := r.within(fmt.Sprintf("[%d]", i))
+	item, err := r.within(step{index: i})
 	if err == nil && r.rules && item.hasNull() {
-		r.path = append(r.path, fmt.Sprintf("[%d]", i))
+		r.path = append(r.path, step{index: i})
 		err = r.errorf("null is not allowed inside an array")
 	}
 	return item, err
@@ -298,11 +304,13 @@ func (r *reader) space() {
 func (r *reader) where() string {
 	var b strings.Builder
 	b.WriteString(r.section.String())
-	for _, step := range r.path {
-		if !strings.HasPrefix(step, "[") {
-			b.WriteByte('.')
+	for _, s := range r.path {
+		if s.key == "" {
+			fmt.Fprintf(&b, "[%d]", s.index)
+			continue
 		}
-		b.WriteString(step)
+		b.WriteByte('.')
+		b.WriteString(s.key)
 	}
 	return b.String()
 }

@@ -1,0 +1,80 @@
+package twin
+
+import (
+	"encoding/json"
+	"testing"
+
+	"sluice/iot"
+)
+
+func FuzzMerge(f *testing.F) {
+	for _, seed := range [][2]string{
+		{`{}`, `{"a":1}`},
+		{`{"a":{"b":1.10}}`, `{"a":{"b":null,"c":[1,{"d":"\u00e9\ud83d\ude00"}]}}`},
+		{`{"a":1}`, `{"a":2,"a":null,"$version":1}`},
+		{`{"a":[[[]]]}`, `{"a":-0.0e+1}`},
+		{`{"k":"` + "\u0080" + `"}`, `{"k":"\u0000"}`},
+	} {
+		f.Add([]byte(seed[0]), []byte(seed[1]))
+	}
+	f.Fuzz(func(t *testing.T, body, patch []byte) {
+		d, err := NewDocument(Desired, epoch).Replace(body, epoch)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		before := string(d.JSONWithMetadata())
+		next, err := d.Merge(patch, epoch)
+		if string(d.JSONWithMetadata()) != before {
+			t.Fatal("the document merged into changed")
+		}
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if !json.Valid(patch) {
+			t.Fatalf("accepted %q", patch)
+		}
+		checkDocument(t, next)
+		applied, err := d.Merge(d.Diff(next), epoch)
+		if err != nil || !applied.Equal(next) {
+			t.Fatalf("%s + %s = %s, %v; want %s", d.JSON(), d.Diff(next), applied.JSON(), err, next.JSON())
+		}
+	})
+}
+
+func checkRefusal(t *testing.T, err error) {
+	if kind := iot.KindOf(err); kind != iot.Invalid && kind != iot.TooLarge {
+		t.Fatalf("%v: %v", kind, err)
+	}
+}
+
+// checkDocument checks what holds for every document that the package makes:
+// its JSON is JSON, it keeps the limits, and it reads back the same.
+func checkDocument(t *testing.T, d Document) {
+	if !json.Valid(d.JSON()) || !json.Valid(d.JSONWithMetadata()) {
+		t.Fatalf("not JSON: %s", d.JSONWithMetadata())
+	}
+	if size := sizeModel(unmarshal(t, d.JSON())); d.Size() != size || size > MaxPropertiesSize {
+		t.Fatalf("size %d, want %d", d.Size(), size)
+	}
+	back, err := Parse(d.Section(), d.JSONWithMetadata())
+	if err != nil || string(back.JSONWithMetadata()) != string(d.JSONWithMetadata()) {
+		t.Fatalf("%s came back as %s, %v", d.JSONWithMetadata(), back.JSONWithMetadata(), err)
+	}
+}
+
+func FuzzStored(f *testing.F) {
+	f.Add([]byte(`{"a":{"b":1},"$metadata":{"$lastUpdated":"2024-01-01T00:00:00Z","a":{"$lastUpdatedVersion":3}},"$version":3}`))
+	f.Add([]byte(`{"$version":-1,"$metadata":[]}`))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		d, err := Parse(Reported, stored)
+		if err != nil {
+			return
+		}
+		back, err := Parse(Reported, d.JSONWithMetadata())
+		if err != nil || string(back.JSONWithMetadata()) != string(d.JSONWithMetadata()) {
+			t.Fatalf("%s came back as %s, %v", d.JSONWithMetadata(), back.JSONWithMetadata(), err)
+		}
+	})
+}
