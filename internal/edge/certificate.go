@@ -1,0 +1,176 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"sluice/internal/edge/config"
+	"sluice/internal/pki"
+	"sluice/internal/tlsx"
+)
+
+// A certificate is the server's, with what keeps it fresh.
+type certificate struct {
+	*tlsx.Certificate
+	source string  // for the log
+	issuer *issuer // nil if somebody else keeps it fresh
+	trust  []byte  // PEM of the root that Sluice made, or nil
+	log    *slog.Logger
+	now    func() time.Time
+
+	warned time.Time // of its end
+}
+
+// openCertificate finds or makes the certificate that cfg asks for.
+func openCertificate(cfg *config.Config, log *slog.Logger) (*certificate, error) {
+	c := &certificate{log: log, now: time.Now}
+	if cfg.Server.Cert != "" {
+		held, err := tlsx.LoadCertificate(cfg.Server.Cert, cfg.Server.Key)
+		if err != nil {
+			return nil, fmt.Errorf("server certificate: %w", err)
+		}
+		c.Certificate, c.source = held, cfg.Server.Cert
+		return c, nil
+	}
+	c.issuer = &issuer{
+		names: serverNames(cfg),
+		cert:  filepath.Join(cfg.DataDir, "certs", "server.pem"),
+		key:   filepath.Join(cfg.DataDir, "certs", "server-key.pem"),
+		now:   time.Now, log: log,
+	}
+	if err := c.choose(cfg); err != nil {
+		return nil, err
+	}
+	pair, err := c.issuer.current()
+	if err != nil {
+		return nil, err
+	}
+	c.Certificate = tlsx.NewCertificate(pair.TLS())
+	return c, nil
+}
+
+// choose sets who signs.
+func (c *certificate) choose(cfg *config.Config) error {
+	if ca := cfg.EdgeCA; ca.Cert != "" {
+		c.source = "edge CA " + ca.Cert
+		c.issuer.authority = ca.Cert
+		c.issuer.open = func() (*pki.Authority, error) {
+			a, err := pki.ReadAuthority(ca.Cert, ca.Key)
+			if err != nil {
+				return nil, fmt.Errorf("edge CA: %w", err)
+			}
+			return a, nil
+		}
+		return nil
+	}
+	root := rootFiles(cfg)
+	trust, err := ensureRoot(root, cfg.HostName, c.log)
+	if err != nil {
+		return err
+	}
+	c.trust, c.source = trust, "own root "+root.Cert
+	c.issuer.authority = root.Cert
+	c.issuer.open = func() (*pki.Authority, error) { return pki.ReadAuthority(root.Cert, root.Key) }
+	return nil
+}
+
+// serverNames are the names by which devices reach the gateway.
+func serverNames(cfg *config.Config) []string {
+	return append([]string{cfg.HostName}, cfg.Names...)
+}
+
+func rootFiles(cfg *config.Config) config.KeyPair {
+	return config.KeyPair{
+		Cert: filepath.Join(cfg.DataDir, "root.pem"),
+		Key:  filepath.Join(cfg.DataDir, "private", "root-key.pem"),
+	}
+}
+
+// ensureRoot returns Sluice's own root in PEM, and makes it the first time.
+func ensureRoot(files config.KeyPair, host string, log *slog.Logger) ([]byte, error) {
+	pem, err := os.ReadFile(files.Cert)
+	if err == nil {
+		if _, err := os.Stat(files.Key); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("root certificate %s: %w", files.Cert, errRootKey)
+		}
+		return pem, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("root certificate: %w", err)
+	}
+	now := issuingTime(time.Now())
+	name := "Sluice root of " + host[:min(len(host), 48)] // 64 characters are the limit
+	root, err := pki.NewRoot(name, pki.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		return nil, fmt.Errorf("make a root certificate: %w", err)
+	}
+	if err := makePrivate(filepath.Dir(files.Key)); err != nil {
+		return nil, err
+	}
+	// A key without its certificate is what a crash may have left of an earlier
+	// attempt, which nobody has trusted yet.
+	if err := root.WriteFiles(files.Cert, files.Key, true); err != nil {
+		return nil, fmt.Errorf("make a root certificate: %w", err)
+	}
+	log.Info("root certificate made; devices must trust it", "file", files.Cert)
+	return root.CertPEM(), nil
+}
+
+// checkEvery is how often certificates are judged. After the clock was set, it is
+// soon.
+const checkEvery = 30 * time.Second
+
+// run keeps the certificate fresh until ctx ends.
+func (c *certificate) run(ctx context.Context) {
+	watched := make(chan struct{})
+	go func() { defer close(watched); c.Watch(ctx, c.log) }()
+	defer func() { <-watched }()
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		c.warn()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.renew()
+		}
+	}
+}
+
+// renew exchanges a certificate of Sluice's own for the one it should be.
+func (c *certificate) renew() {
+	if c.issuer == nil {
+		return
+	}
+	pair, err := c.issuer.current()
+	if err != nil {
+		c.log.Error("server certificate not renewed", "err", err)
+		return
+	}
+	if !pair.Leaf().Equal(c.Get().Leaf) {
+		c.Set(pair.TLS())
+	}
+}
+
+// warn says once a day that a certificate ends within two weeks, or has ended.
+func (c *certificate) warn() {
+	now := c.now()
+	leaf := c.Get().Leaf
+	left := leaf.NotAfter.Sub(now)
+	if left > 14*24*time.Hour || now.Sub(c.warned).Abs() < 24*time.Hour {
+		return
+	}
+	c.warned = now
+	if left <= 0 {
+		c.log.Error("the server certificate has expired: devices refuse it", "source", c.source, "expired", leaf.NotAfter)
+		return
+	}
+	c.log.Warn("the server certificate expires soon", "source", c.source, "expires", leaf.NotAfter)
+}

@@ -1,0 +1,86 @@
+package edge
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/gateway"
+)
+
+// tell logs what a person wants to know of a gateway that starts.
+func (e *Edge) tell() {
+	cfg, leaf := e.cfg, e.cert.Get().Leaf
+	e.log.Info("gateway", "device", cfg.Device.Device, "hostname", cfg.HostName)
+	e.log.Info("hub", "name", cfg.HubHostName, "through", through(cfg.ParentHostName, cfg.HubHostName), "address", cfg.Hub.Address)
+	stats := e.spool.Queue(gateway.UpstreamQueue).Stats()
+	e.log.Info("spool", "dir", cfg.DataDir, "waiting", stats.Records, "bytes", stats.Bytes, "dead", e.spool.DeadStats().Letters)
+	e.log.Info("server certificate", "source", e.cert.source, "names", append(leaf.DNSNames, addresses(leaf.IPAddresses)...), "expires", leaf.NotAfter)
+	if leaf.VerifyHostname(cfg.HostName) != nil {
+		e.log.Warn("the server certificate is not for the gateway's hostname: devices will refuse it", "hostname", cfg.HostName)
+	}
+	if e.cert.trust != nil {
+		e.log.Info("devices must trust the root certificate", "file", rootFiles(cfg).Cert)
+	}
+	if time.Now().Before(clockFloor) {
+		e.log.Warn("the clock is not set; tokens are refused until it is", "clock", time.Now().UTC())
+	}
+	for _, key := range cfg.Ignored {
+		e.log.Info("key of the configuration has no effect here", "key", key)
+	}
+	e.log.Info("listening for MQTT", "address", e.MQTTAddr().String())
+}
+
+func through(parent, hub string) string {
+	if parent == "" {
+		return hub
+	}
+	return parent
+}
+
+func addresses[T interface{ String() string }](list []T) []string {
+	text := make([]string, len(list))
+	for i, a := range list {
+		text[i] = a.String()
+	}
+	return text
+}
+
+// reportEvery is the time between two lines of counts.
+const reportEvery = 5 * time.Minute
+
+// report logs the counts now and then, if anything has happened, until ctx ends.
+func (e *Edge) report(ctx context.Context) {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	var last tallies
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := e.tallies()
+		if now != last {
+			e.log.Info("counts", "clients", now.clients, "online", now.online, "received", now.received, "delivered", now.delivered,
+				"waiting", now.waiting, "refused", now.refused, "dead", now.dead, "expired", now.expired)
+		}
+		last = now
+	}
+}
+
+type tallies struct {
+	clients                            int
+	online                             bool
+	received, delivered, refused, dead uint64
+	waiting, expired                   uint64
+}
+
+func (e *Edge) tallies() tallies {
+	counts, queue := e.gateway.Counts(), e.spool.Queue(gateway.UpstreamQueue).Stats()
+	return tallies{
+		clients: e.gateway.Clients(), online: e.gateway.Online(),
+		received: counts.Received.Load(), delivered: counts.Delivered.Load(),
+		refused: counts.Refused.Load(), dead: counts.Dead.Load(),
+		waiting: queue.Records, expired: queue.Counts.Expired,
+	}
+}

@@ -1,0 +1,96 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"sluice/internal/tlsx"
+	"sluice/mqtt"
+)
+
+const (
+	// drainGrace is how long, when stopping, what devices have sent may take to
+	// reach the disk.
+	drainGrace = 2 * time.Second
+	// wreckGrace is how long stopping may take after a disk has failed: what
+	// waits for it may wait for ever.
+	wreckGrace = 3 * time.Second
+)
+
+// Run serves until ctx ends, and then returns nil, or until it cannot: with the
+// *spool.FatalError of a disk that failed, or the error of a listener. Everything
+// is closed then; it takes less than five seconds.
+func (e *Edge) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- e.run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case err := <-e.fatal:
+		stop()
+		late := time.NewTimer(wreckGrace)
+		defer late.Stop()
+		select {
+		case also := <-ended:
+			return errors.Join(err, also)
+		case <-late.C:
+			return err
+		}
+	}
+}
+
+// run serves devices for as long as ctx lasts, and keeps what serves them alive
+// until the last has been answered.
+func (e *Edge) run(ctx context.Context) error {
+	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { e.gateway.Run(behind) })
+	wg.Go(func() { e.cert.run(behind) })
+	wg.Go(func() { e.report(behind) })
+	err := serveMQTT(ctx, e.mqtt, e.listener)
+	if err == nil {
+		e.log.Info("stopped serving; closing")
+	}
+	stop()
+	wg.Wait()
+	return errors.Join(err, e.Close())
+}
+
+// serveMQTT serves the listener until ctx ends or it fails, and returns when all
+// connections have ended. The server is given the sockets below, which it reads
+// with less memory than anything around them.
+func serveMQTT(ctx context.Context, server *mqtt.Server, l *tlsx.Listener) error {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(closed); _ = l.Close() })
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if !stop() {
+				<-closed
+				return nil
+			}
+			return fmt.Errorf("MQTT: accept: %w", err)
+		}
+		wg.Go(func() {
+			defer c.Close()                        //nolint:errcheck // closed below already
+			_ = server.ServeConn(ctx, socketOf(c)) // the server has logged it
+		})
+	}
+}
+
+func socketOf(c net.Conn) net.Conn {
+	if l, ok := c.(*tlsx.Conn); ok {
+		if s := l.Socket(); s != nil {
+			return s
+		}
+	}
+	return c
+}
