@@ -98,7 +98,7 @@ func addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupRun)
+	add(groupRun, hubCommand())
 	add(groupManage)
 	add(groupMeasure)
 }

@@ -1,0 +1,239 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"sluice/internal/auth"
+	"sluice/internal/hub"
+	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/events"
+	"sluice/internal/hub/registry"
+	"sluice/internal/hub/rest"
+	"sluice/internal/mqtthead"
+	"sluice/internal/pki"
+	"sluice/internal/tlsx"
+	"sluice/iot"
+	"sluice/mqtt"
+)
+
+// shutdownGrace is how long requests and publications under way may take when
+// the hub is told to stop.
+const shutdownGrace = 3 * time.Second
+
+// A Host is a hub that is open. Its methods may be called from any goroutine.
+type Host struct {
+	cfg   Config
+	store *store
+	cert  *certificate
+	hub   *hub.Hub
+	mqtt  *mqtt.Server
+	https *http.Server
+
+	mqttListener  net.Listener
+	httpsListener net.Listener
+}
+
+// Open opens a hub and binds its addresses. Clients may connect from then on;
+// they are served once Run runs. A Host that is not run must be closed.
+func Open(cfg Config) (h *Host, err error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	h = &Host{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if h.store, err = openStore(&h.cfg); err != nil {
+		return h, err
+	}
+	if h.cert, err = openCertificate(&h.cfg); err != nil {
+		return h, err
+	}
+	if err = h.listen(); err != nil {
+		return h, err
+	}
+	if err = h.build(); err != nil {
+		return h, err
+	}
+	return h, h.writeConnectionStrings()
+}
+
+func (h *Host) listen() (err error) {
+	if h.mqttListener, err = listen("MQTT", h.cfg.Address, h.cfg.MQTTPort, "--mqtt-port"); err != nil {
+		return err
+	}
+	h.httpsListener, err = listen("HTTPS", h.cfg.Address, h.cfg.HTTPSPort, "--https-port")
+	return err
+}
+
+func listen(protocol, address string, port int, flag string) (net.Listener, error) {
+	addr := net.JoinHostPort(address, strconv.Itoa(port))
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("hub: cannot listen for %s on %s: another program has the port; end it, or choose another with %s or --listen", protocol, addr, flag)
+	case errors.Is(err, fs.ErrPermission) && port < 1024:
+		return nil, fmt.Errorf("hub: cannot listen for %s on %s: ports below 1024 need a privilege; choose another with %s, or give the program CAP_NET_BIND_SERVICE", protocol, addr, flag)
+	}
+	return nil, fmt.Errorf("hub: cannot listen for %s: %w", protocol, err)
+}
+
+// build puts the hub together with what it is served by.
+func (h *Host) build() error {
+	roots, err := h.deviceRoots()
+	if err != nil {
+		return err
+	}
+	names := h.cfg.allNames()
+	if h.hub, err = hub.New(hub.Options{
+		Hosts: names, Registry: h.store.registry, Twins: h.store.twins, Events: h.store.events,
+		Roots: roots, Log: h.cfg.Log, Now: h.cfg.Now,
+	}); err != nil {
+		return err
+	}
+	h.mqtt = &mqtt.Server{
+		Backend: mqtthead.New(h.hub, mqtthead.Options{Log: h.cfg.Log}),
+		TLS:     tlsx.ServerConfig(h.cert.Certificate),
+		Log:     h.cfg.Log,
+	}
+	h.https = h.api(names, roots)
+	return nil
+}
+
+func (h *Host) api(names []string, roots func() *x509.CertPool) *http.Server {
+	return &http.Server{
+		Handler: rest.New(rest.Options{
+			HostName: h.cfg.HostName,
+			Registry: h.store.registry,
+			Auth: &auth.Authenticator{
+				Directory: h.store.registry, Hosts: names, Roots: roots, Now: h.cfg.Now,
+			},
+			Presence: h.hub,
+			Events:   events.New(h.store.events),
+			Log:      h.cfg.Log,
+			Now:      h.cfg.Now,
+		}),
+		TLSConfig:         h.httpsTLS(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          httpLog(h.cfg.Log),
+	}
+}
+
+func (h *Host) httpsTLS() *tls.Config {
+	config := tlsx.ServerConfig(h.cert.Certificate)
+	config.NextProtos = []string{"h2", "http/1.1"}
+	return config
+}
+
+// httpLog keeps net/http's complaints about peers out of the way.
+func httpLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
+
+func (h *Host) deviceRoots() (func() *x509.CertPool, error) {
+	if h.cfg.DeviceCA == "" {
+		return nil, nil
+	}
+	pool, err := pki.ReadPool(h.cfg.DeviceCA)
+	if err != nil {
+		return nil, fmt.Errorf("hub: authorities of devices: %w", err)
+	}
+	return func() *x509.CertPool { return pool }, nil
+}
+
+// Run serves until ctx ends, and closes the hub. What was acknowledged is on disk
+// then. It returns early, with an error, if a listener or the disk fails.
+func (h *Host) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h.store.onFatal(cancel)
+	var group sync.WaitGroup
+	group.Go(func() { h.hub.Run(ctx) })
+	group.Go(func() { h.cert.keep(ctx, &h.cfg) })
+	group.Go(func() { cancel(h.mqtt.Serve(ctx, tlsx.Listen(h.mqttListener, tlsx.Limits{}, h.cfg.Log))) })
+	group.Go(func() { cancel(h.serveHTTPS(ctx)) })
+	<-ctx.Done()
+	group.Wait()
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, h.Close())
+}
+
+func (h *Host) serveHTTPS(ctx context.Context) error {
+	served := make(chan error, 1)
+	l := tlsx.Listen(h.httpsListener, tlsx.Limits{}, h.cfg.Log)
+	h.https.BaseContext = func(net.Listener) context.Context { return ctx } // streams end with it
+	go func() { served <- h.https.ServeTLS(l, "", "") }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("hub: HTTPS: %w", err)
+	case <-ctx.Done():
+	}
+	// ctx is over; what is under way has a little longer.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if h.https.Shutdown(grace) != nil {
+		_ = h.https.Close() // what did not end in time is cut off
+	}
+	<-served
+	return nil
+}
+
+// Close closes what Open opened. Run does it by itself.
+func (h *Host) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{h.mqttListener, h.httpsListener} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if h.store != nil {
+		errs = append(errs, h.store.close())
+	}
+	return errors.Join(errs...)
+}
+
+// MQTTAddr is where devices and modules connect.
+func (h *Host) MQTTAddr() net.Addr { return h.mqttListener.Addr() }
+
+// HTTPSAddr is where the service API is.
+func (h *Host) HTTPSAddr() net.Addr { return h.httpsListener.Addr() }
+
+// HostName is the hub's name.
+func (h *Host) HostName() string { return h.cfg.HostName }
+
+// RootPEM is the authority that clients must trust, or nil if the certificate
+// was brought.
+func (h *Host) RootPEM() []byte { return h.cert.rootPEM }
+
+// Registry is the hub's registry.
+func (h *Host) Registry() *registry.Store { return h.store.registry }
+
+// Events is the hub's event log.
+func (h *Host) Events() *eventlog.Log { return h.store.events }
+
+// Hub is the hub itself.
+func (h *Host) Hub() iot.Parent { return h.hub }

@@ -1,0 +1,143 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"sluice/internal/atomicfile"
+	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/registry"
+	"sluice/internal/hub/twins"
+)
+
+// store is what the hub keeps on disk.
+type store struct {
+	state    *pebble.DB
+	registry *registry.Store
+	twins    *twins.Store
+	events   *eventlog.Log
+
+	mu    sync.Mutex
+	stop  context.CancelCauseFunc // of Run; nil until it runs
+	fatal error                   // a failure from before
+}
+
+// marker is the file that says that a directory is a hub's.
+const marker = "hub-id"
+
+func openStore(cfg *Config) (s *store, err error) {
+	if err := claim(cfg.Dir); err != nil {
+		return nil, err
+	}
+	s = &store{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	s.state, err = pebble.Open(filepath.Join(cfg.Dir, "state"), &pebble.Options{Logger: pebbleLog{cfg.Log}})
+	if err != nil {
+		return s, fmt.Errorf("hub: open state in %s: %w%s", cfg.Dir, err, lockAdvice(err))
+	}
+	if s.registry, err = registry.Open(s.state, registry.Options{Now: cfg.Now}); err != nil {
+		return s, err
+	}
+	s.twins = twins.New(s.state, cfg.Now)
+	s.events, err = eventlog.Open(filepath.Join(cfg.Dir, "events"), eventlog.Options{
+		Partitions: cfg.Partitions, MaxAge: cfg.Retention, MaxBytes: cfg.MaxBytes,
+		Now: cfg.Now, Logger: cfg.Log,
+		Fatal: func(err error) { s.failed(err, cfg) },
+	})
+	return s, err
+}
+
+// lockAdvice says what a lock that is held means.
+func lockAdvice(err error) string {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return "; does another hub run in this directory?"
+}
+
+// claim makes the directory a hub's. One that holds something else is refused,
+// so that a mistyped path does no harm.
+func claim(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, marker)); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("hub: %s is not empty and not a hub's directory (it has %s): give one that is new, or empty", dir, entries[0].Name())
+	}
+	if err := atomicfile.Write(filepath.Join(dir, marker), []byte("sluice-hub 1\n"), 0o600); err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	return nil
+}
+
+// onFatal lets a failing disk end Run.
+func (s *store) onFatal(stop context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop = stop
+	if s.fatal != nil {
+		stop(s.fatal)
+	}
+}
+
+func (s *store) failed(err error, cfg *Config) {
+	s.mu.Lock()
+	s.fatal = err
+	stop := s.stop
+	s.mu.Unlock()
+	if stop != nil {
+		stop(err)
+	}
+	if cfg.Fatal != nil {
+		cfg.Fatal(err)
+	}
+}
+
+func (s *store) close() error {
+	var errs []error
+	if s.events != nil {
+		errs = append(errs, s.events.Close())
+		s.events = nil
+	}
+	if s.state != nil {
+		errs = append(errs, s.state.Close())
+		s.state = nil
+	}
+	return errors.Join(errs...)
+}
+
+// pebbleLog passes on what the database has to say: nothing, unless it is an
+// error.
+type pebbleLog struct{ log *slog.Logger }
+
+func (pebbleLog) Infof(string, ...any) {}
+
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.log.Error("hub state: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf is the end: the database can go on no longer, and says so before it
+// would write something wrong.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.log.Error("hub state: the disk failed, stopping: " + fmt.Sprintf(format, args...))
+	os.Exit(1)
+}
