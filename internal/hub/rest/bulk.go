@@ -81,7 +81,7 @@ func (a *api) createAll(items []wanted) bool {
 	for i := range items {
 		w := &items[i]
 		e, err := w.entry(w.identity(), nil)
-		if err != nil || w.hasTwin() || !w.is("create") {
+		if mode, _, _ := w.mode(e.Identity); err != nil || mode != "create" || w.hasTwin() {
 			return false
 		}
 		entries[i] = e
@@ -99,30 +99,38 @@ func (a *api) one(w *wanted, id iot.Identity) error {
 		return code.Errorf(code.InvalidOperation, "bulk", id, "tags and properties cannot be set here")
 	}
 	_, exists := a.Registry.Get(id)
-	var err error
+	mode, etag, err := w.mode(id)
 	switch {
-	case w.is("create"), !exists && (w.is("createOrUpdate") || w.is("createOrUpdateIfMatchETag")):
-		var e registry.Entry
-		if e, err = w.entry(id, nil); err == nil {
-			_, err = a.Registry.Create(e)
-		}
-	case w.is("update"), w.is("createOrUpdate"):
-		_, err = a.update(w, id, registry.Any)
-	case w.is("updateIfMatchETag"), w.is("createOrUpdateIfMatchETag"):
-		_, err = a.update(w, id, w.tag())
-	case w.is("delete"):
-		err = a.Registry.Delete(id, registry.Any)
-	case w.is("deleteIfMatchETag"):
-		err = a.Registry.Delete(id, w.tag())
+	case err != nil:
+		return err
+	case mode == "create", mode == "createorupdate" && !exists:
+		_, err = a.create(w, id)
+	case mode == "update", mode == "createorupdate":
+		_, err = a.update(w, id, etag)
+	case mode == "delete":
+		err = a.Registry.Delete(id, etag)
 	default:
 		err = code.Errorf(code.ArgumentInvalid, "bulk", id, "importMode %q is not one of a bulk request", w.ImportMode)
 	}
 	return err
 }
 
-// is reports whether mode is the one that w asks for; none means create.
-func (w *wanted) is(mode string) bool {
-	return strings.EqualFold(w.ImportMode, mode) || w.ImportMode == "" && mode == "create"
+// mode is what an item wants, in lower case and without a condition, and the
+// entity tag that it wants it for.
+func (w *wanted) mode(id iot.Identity) (mode, etag string, err error) {
+	mode = strings.ToLower(w.ImportMode)
+	if mode == "" {
+		return "create", registry.Any, nil
+	}
+	mode, conditional := strings.CutSuffix(mode, "ifmatchetag")
+	if !conditional {
+		return mode, registry.Any, nil
+	}
+	// To the registry, no tag would mean any.
+	if etag = strings.Trim(w.ETag, `"`); etag == "" && mode != "createorupdate" {
+		return "", "", code.Errorf(code.PreconditionFailed, "bulk", id, "importMode %s needs the entity tag, and there is none", w.ImportMode)
+	}
+	return mode, etag, nil
 }
 
 // identity is the one that an item of a bulk request is about.
@@ -131,18 +139,6 @@ func (w *wanted) identity() iot.Identity {
 		return iot.Identity{Device: w.DeviceID, Module: w.ModuleID}
 	}
 	return iot.Identity{Device: w.ID, Module: w.ModuleID}
-}
-
-// noTag is an entity tag that no entry has.
-const noTag = `""`
-
-// tag is the entity tag that an item wants to change. An item without one matches
-// nothing: to the registry, no tag would mean any.
-func (w *wanted) tag() string {
-	if t := strings.Trim(w.ETag, `"`); t != "" {
-		return t
-	}
-	return noTag
 }
 
 // hasTwin reports whether an item says anything about its twin.

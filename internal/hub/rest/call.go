@@ -77,9 +77,21 @@ func (c *call) read(limit int64, into any) error {
 		return code.Errorf(code.ArgumentNull, "request", iot.Identity{}, "the body is empty")
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return code.Errorf(code.FormatError, "request", iot.Identity{}, "the body is not the JSON that it should be: %v", err)
+		return code.Errorf(code.FormatError, "request", iot.Identity{}, "the body is not the JSON that it should be: %s", complaint(err))
 	}
 	return nil
+}
+
+// complaint is an error of the JSON decoder without the names of our types.
+func complaint(err error) string {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &wrong):
+		return err.Error()
+	case wrong.Field == "":
+		return "it is, or has in it, a JSON " + wrong.Value + " where something else belongs"
+	}
+	return fmt.Sprintf("%s is a JSON %s", wrong.Field, wrong.Value)
 }
 
 // ifMatch is the entity tag that the caller wants to change, without its quotes,

@@ -117,11 +117,15 @@ func (c *call) put() (registry.Entry, error) {
 	if etag, ok := c.ifMatch(); ok {
 		return c.update(&w, id, etag)
 	}
+	return c.create(&w, id)
+}
+
+func (a *api) create(w *wanted, id iot.Identity) (registry.Entry, error) {
 	e, err := w.entry(id, nil)
 	if err != nil {
 		return registry.Entry{}, err
 	}
-	created, err := c.Registry.Create(e)
+	created, err := a.Registry.Create(e)
 	if err != nil {
 		return registry.Entry{}, err
 	}

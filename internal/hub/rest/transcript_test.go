@@ -1,0 +1,229 @@
+package rest
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/auth"
+	"sluice/internal/hub/registry"
+	"sluice/internal/sas"
+	"sluice/iot"
+)
+
+var update = flag.Bool("update", false, "rewrite the answers in testdata/*.txt")
+
+const hubName = "hub.test"
+
+// begin is the time of the tests' clock, which ticks a second with each look.
+var begin = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+
+// A testHub is the API on a registry in memory.
+type testHub struct {
+	http.Handler
+	registry *registry.Store
+	log      *bytes.Buffer
+	now      time.Time
+}
+
+func newHub(t testing.TB) *testHub {
+	t.Helper()
+	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h := &testHub{log: new(bytes.Buffer), now: begin}
+	if h.registry, err = registry.Open(db, registry.Options{Now: h.tick, MaxDevices: 2000}); err != nil {
+		t.Fatal(err)
+	}
+	clock := func() time.Time { return h.now }
+	h.Handler = New(Options{
+		HostName: hubName,
+		Registry: h.registry,
+		Auth:     &auth.Authenticator{Directory: h.registry, Hosts: []string{hubName}, Now: clock},
+		Presence: somebody{"there"},
+		Events:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `"events"`) }),
+		Log:      slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:      clock,
+	})
+	return h
+}
+
+func (h *testHub) tick() time.Time {
+	h.now = h.now.Add(time.Second)
+	return h.now
+}
+
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)         {}
+func (quiet) Errorf(string, ...any)        {}
+func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+
+// somebody is one device that is connected.
+type somebody struct{ id string }
+
+func (s somebody) ConnectionState(id iot.Identity) iot.ConnectionState {
+	if id.Device == s.id {
+		return iot.ConnectionState{Connected: true, Since: begin.Add(1234567891 * time.Nanosecond)}
+	}
+	return iot.ConnectionState{}
+}
+func (s somebody) LastActivity(id iot.Identity) time.Time { return s.ConnectionState(id).Since }
+func (s somebody) Connected() int                         { return 1 }
+
+// token is what caller shows: the name of a policy, an identity such as
+// "site/$edgeHub", or "nobody".
+func (h *testHub) token(t testing.TB, caller string) string {
+	t.Helper()
+	if caller == "nobody" {
+		return ""
+	}
+	resource, key, policy := sas.Resource{Host: hubName}, iot.Secret(""), ""
+	if p, ok := h.registry.Policy(caller); ok {
+		key, policy = p.Primary, p.Name
+	} else {
+		id, err := iot.ParseIdentity(caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, ok := h.registry.Get(id)
+		if !ok {
+			t.Fatalf("caller %s is neither a policy nor registered", caller)
+		}
+		resource.Identity, key = id, e.Auth.PrimaryKey
+	}
+	token, err := sas.Sign(key, resource, policy, h.now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// ask sends one request. An api-version is added to a path that has no query.
+func (h *testHub) ask(t testing.TB, method, path, caller, ifMatch, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	if !strings.Contains(path, "?") {
+		path += "?api-version=2021-04-12"
+	}
+	r := httptest.NewRequest(method, "https://"+hubName+path, strings.NewReader(body))
+	if token := h.token(t, caller); token != "" {
+		r.Header.Set("Authorization", token)
+	}
+	if ifMatch != "" {
+		r.Header.Set("If-Match", ifMatch)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// TestTranscripts plays the conversations in testdata. A request is
+//
+//	> METHOD PATH as CALLER [if ETAG]
+//	> BODY
+//
+// and its answer the lines below that begin with "<". SCOPE(x) in a body is the
+// scope of edge device x. Keys and tracking ids are shown as their names, since
+// they are random.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, newHub(t), string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+				t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+var requestLine = regexp.MustCompile(`^> ([A-Z]+) (\S+) as (\S+)(?: if (\S+))?$`)
+
+func play(t *testing.T, h *testHub, script string) string {
+	t.Helper()
+	var out strings.Builder
+	lines := strings.Split(strings.TrimRight(script, "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		if strings.HasPrefix(lines[i], "<") {
+			continue
+		}
+		fmt.Fprintln(&out, lines[i])
+		m := requestLine.FindStringSubmatch(lines[i])
+		if m == nil {
+			continue
+		}
+		body := ""
+		if i+1 < len(lines) && strings.HasPrefix(lines[i+1], "> ") && !requestLine.MatchString(lines[i+1]) {
+			i++
+			body = lines[i][2:]
+			fmt.Fprintln(&out, lines[i])
+		}
+		writeAnswer(&out, h.ask(t, m[1], m[2], m[3], m[4], h.withScopes(t, body)))
+	}
+	return out.String()
+}
+
+var scopeName = regexp.MustCompile(`SCOPE\((\S+?)\)`)
+
+// withScopes writes the scope of an edge device for SCOPE(device).
+func (h *testHub) withScopes(t *testing.T, text string) string {
+	return scopeName.ReplaceAllStringFunc(text, func(m string) string {
+		e, ok := h.registry.Get(iot.DeviceIdentity(scopeName.FindStringSubmatch(m)[1]))
+		if !ok {
+			t.Fatalf("%s is not registered", m)
+		}
+		return e.Scope
+	})
+}
+
+var (
+	keyText      = regexp.MustCompile(`"[A-Za-z0-9+/]{43}="`)
+	trackingText = regexp.MustCompile(`Tracking ID:[0-9a-f]{32}`)
+)
+
+func writeAnswer(out *strings.Builder, w *httptest.ResponseRecorder) {
+	fmt.Fprintf(out, "< %d", w.Code)
+	for _, name := range []string{"ETag", "Iothub-Errorcode", "X-Ms-Continuation"} {
+		if v := w.Header().Get(name); v != "" {
+			fmt.Fprintf(out, " %s: %s", name, v)
+		}
+	}
+	fmt.Fprintln(out)
+	body := keyText.ReplaceAll(w.Body.Bytes(), []byte(`"KEY"`))
+	body = trackingText.ReplaceAll(body, []byte("Tracking ID:TRACKING"))
+	if len(body) > 0 {
+		fmt.Fprintf(out, "< %s\n", body)
+	}
+}
