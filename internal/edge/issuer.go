@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -47,12 +48,16 @@ const retryAfter = time.Hour
 func (i *issuer) current() (*pki.Pair, error) {
 	now := issuingTime(i.now())
 	old, err := pki.ReadPair(i.cert, i.key)
-	reason := "there is none"
-	if err == nil {
-		reason = i.fault(old, now)
-	}
-	if reason == "" {
-		return old, nil
+	var reason string
+	switch {
+	case err == nil:
+		if reason = i.fault(old, now); reason == "" {
+			return old, nil
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		reason = "there is none"
+	default: // a half of a pair, after a power cut
+		reason = err.Error()
 	}
 	if since := now.Sub(i.tried); old != nil && since >= 0 && since < retryAfter {
 		return old, nil

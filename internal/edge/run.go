@@ -66,17 +66,20 @@ func (e *Edge) run(ctx context.Context) error {
 // connections have ended. The server is given the sockets below, which it reads
 // with less memory than anything around them.
 func serveMQTT(ctx context.Context, server *mqtt.Server, l *tlsx.Listener) error {
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { defer close(closed); _ = l.Close() })
+	ctx, end := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer end()
+	wg.Go(func() { <-ctx.Done(); _ = l.Close() })
 	for {
 		c, err := l.Accept()
-		if err != nil {
-			if !stop() {
-				<-closed
-				return nil
+		if ctx.Err() != nil {
+			if err == nil {
+				_ = c.Close()
 			}
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("MQTT: accept: %w", err)
 		}
 		wg.Go(func() {
