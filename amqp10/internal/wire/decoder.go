@@ -208,25 +208,17 @@ func (d *Decoder) leave(outer scope) {
 // are passed over by their size, unread.
 func (d *Decoder) Skip() {
 	c := d.code()
-	for n := 0; c == codeDescribed; n++ {
-		if n >= MaxDepth {
-			d.Fail(ErrDepth)
-			return
-		}
-		d.skipDescriptor()
-		c = d.code()
-	}
-	d.skipBody(c)
-}
-
-// skipDescriptor passes over a descriptor, which is itself not described:
-// the specification reserves only symbols and ulongs [AMQP 1.5].
-func (d *Decoder) skipDescriptor() {
-	if c := d.code(); c == codeDescribed {
-		d.Fail(ErrType)
-	} else {
+	if c != codeDescribed {
 		d.skipBody(c)
+		return
 	}
+	if d.depth++; d.depth > MaxDepth {
+		d.Fail(ErrDepth)
+		return
+	}
+	d.Skip() // a descriptor may itself be described [AMQP 1.2]
+	d.Skip()
+	d.depth--
 }
 
 // skipBody passes over what follows code c. The high nibble of a code gives
