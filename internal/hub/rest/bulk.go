@@ -81,7 +81,7 @@ func (a *api) createAll(items []wanted) bool {
 	for i := range items {
 		w := &items[i]
 		e, err := w.entry(w.identity(), nil)
-		if mode, _, _ := w.mode(e.Identity); err != nil || mode != "create" || w.hasTwin() {
+		if mode, _ := w.mode(); err != nil || mode != "create" || w.hasTwin() {
 			return false
 		}
 		entries[i] = e
@@ -99,12 +99,14 @@ func (a *api) one(w *wanted, id iot.Identity) error {
 		return code.Errorf(code.InvalidOperation, "bulk", id, "tags and properties cannot be set here")
 	}
 	_, exists := a.Registry.Get(id)
-	mode, etag, err := w.mode(id)
+	mode, etag := w.mode()
+	var err error
 	switch {
-	case err != nil:
-		return err
 	case mode == "create", mode == "createorupdate" && !exists:
 		_, err = a.create(w, id)
+	case etag == "":
+		// To the registry, no tag would mean any.
+		err = code.Errorf(code.PreconditionFailed, "bulk", id, "importMode %s needs the entity tag, and there is none", w.ImportMode)
 	case mode == "update", mode == "createorupdate":
 		_, err = a.update(w, id, etag)
 	case mode == "delete":
@@ -117,20 +119,16 @@ func (a *api) one(w *wanted, id iot.Identity) error {
 
 // mode is what an item wants, in lower case and without a condition, and the
 // entity tag that it wants it for.
-func (w *wanted) mode(id iot.Identity) (mode, etag string, err error) {
+func (w *wanted) mode() (mode, etag string) {
 	mode = strings.ToLower(w.ImportMode)
 	if mode == "" {
-		return "create", registry.Any, nil
+		mode = "create"
 	}
 	mode, conditional := strings.CutSuffix(mode, "ifmatchetag")
 	if !conditional {
-		return mode, registry.Any, nil
+		return mode, registry.Any
 	}
-	// To the registry, no tag would mean any.
-	if etag = strings.Trim(w.ETag, `"`); etag == "" && mode != "createorupdate" {
-		return "", "", code.Errorf(code.PreconditionFailed, "bulk", id, "importMode %s needs the entity tag, and there is none", w.ImportMode)
-	}
-	return mode, etag, nil
+	return mode, strings.Trim(w.ETag, `"`)
 }
 
 // identity is the one that an item of a bulk request is about.
