@@ -83,10 +83,13 @@ const maxTopic = 65535
 func (f *flow) settle(token string, outcome iot.Outcome) {
 	s := f.session
 	s.settles.push(func() {
-		ctx, cancel := s.operate()
+		ctx, cancel := s.operate(s.settling)
 		defer cancel()
-		if err := s.hub.Settle(ctx, token, outcome); err != nil && s.life.Err() == nil {
+		if err := s.hub.Settle(ctx, token, outcome); err != nil {
 			s.head.log.Info("mqtthead: delivery not settled; it may come again", "identity", s.id.String(), "err", err)
+		}
+		if s.life.Err() != nil {
+			return
 		}
 		f.mu.Lock()
 		f.outstanding--

@@ -3,7 +3,6 @@ package mqtthead
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"sluice/iot"
@@ -35,8 +34,7 @@ type Head struct {
 	opt Options
 	log *slog.Logger
 
-	mu   sync.Mutex
-	live map[iot.Identity]*session // the latest of each identity here, for the will of the one before
+	places places
 }
 
 var _ mqtt.Backend = (*Head)(nil)
@@ -55,7 +53,7 @@ func New(hub iot.Hub, opt Options) *Head {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Head{hub: hub, opt: opt, log: opt.Log, live: make(map[iot.Identity]*session)}
+	return &Head{hub: hub, opt: opt, log: opt.Log, places: places{byID: make(map[iot.Identity]*place)}}
 }
 
 // Connect implements [mqtt.Backend].
@@ -67,47 +65,29 @@ func (h *Head) Connect(ctx context.Context, c *mqtt.Connect, conn *mqtt.Conn) (m
 	if err := checkWill(l.identity, c.Will); err != nil {
 		return nil, false, refusal(err)
 	}
-	hubSession, err := h.hub.Connect(ctx, l.credentials(c), iot.Client{
+	s := newSession(h, l.identity, conn, !c.CleanSession)
+	h.places.expect(l.identity)
+	present, err := s.begin(ctx, l.credentials(c), iot.Client{
 		Protocol:   h.opt.Protocol,
 		RemoteAddr: conn.RemoteAddr().String(),
 		APIVersion: l.apiVersion,
 		Product:    l.product,
 		ModelID:    l.modelID,
-		Ended:      conn.Close,
+		Ended:      s.ended,
 	})
 	if err != nil {
+		h.loseWills(l.identity, h.places.withdraw(l.identity))
 		return nil, false, refusal(err)
 	}
-	s := newSession(h, hubSession, conn, !c.CleanSession)
-	present, err := s.begin(ctx)
-	if err != nil {
-		s.end()
-		return nil, false, refusal(err)
+	for _, will := range h.places.enter(s) {
+		s.publishWill(will)
 	}
-	h.enter(s)
 	return s, present, nil
 }
 
-// enter notes s as the latest session of its identity. The hub has ended the one
-// before; both ends of a takeover are in the log, for it may be a stolen token.
-func (h *Head) enter(s *session) {
-	h.mu.Lock()
-	before := h.live[s.id]
-	h.live[s.id] = s
-	h.mu.Unlock()
-	if before != nil {
-		h.log.Info("mqtthead: connected again", "identity", s.id.String(),
-			"remote", s.conn.RemoteAddr(), "before", before.conn.RemoteAddr())
+// loseWills notes the wills that nobody may publish.
+func (h *Head) loseWills(id iot.Identity, wills []*mqtt.Message) {
+	for range wills {
+		h.log.Warn("mqtthead: will not published", "identity", id.String(), "err", iot.ErrTakenOver)
 	}
-}
-
-// leave forgets s, and returns the session that has taken its place, or nil.
-func (h *Head) leave(s *session) (successor *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if latest := h.live[s.id]; latest != s {
-		return latest
-	}
-	delete(h.live, s.id)
-	return nil
 }

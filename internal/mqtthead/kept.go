@@ -23,6 +23,11 @@ const (
 	kinds
 )
 
+// String is for logs.
+func (k kind) String() string {
+	return [...]string{"commands", "inputs", "all of module", "methods", "twin answers", "desired changes"}[k]
+}
+
 // Subscriptions are the filters that a client has subscribed to and the QoS of
 // each, in two bits per filter: subscribed, and at QoS 1. It is stored as the
 // number that it is, which means the same in later versions.

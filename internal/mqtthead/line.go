@@ -10,13 +10,17 @@ type line struct {
 	mu      sync.Mutex
 	waiting []func()
 	running int
+	closed  bool
 	idle    sync.WaitGroup
 }
 
-// push adds a job. After wait it must not be called.
+// push adds a job. After wait was called, it drops it.
 func (l *line) push(job func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	if l.running == l.width {
 		l.waiting = append(l.waiting, job)
 		return
@@ -44,5 +48,10 @@ func (l *line) next() func() {
 	return job
 }
 
-// wait returns when all jobs are done.
-func (l *line) wait() { l.idle.Wait() }
+// wait ends the line, and returns when all jobs are done.
+func (l *line) wait() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.idle.Wait()
+}

@@ -40,6 +40,9 @@ func parseLogin(c *mqtt.Connect) (login, error) {
 		return login{}, refuse(mqtt.CodeIdentifierRejected, "client id %q and user name %.300q do not name the same identity", c.ClientID, c.Username)
 	}
 	l := login{identity: id}
+	if len(c.Password) == 0 && (c.TLS == nil || len(c.TLS.PeerCertificates) == 0) {
+		return login{}, refuse(mqtt.CodeNotAuthorized, "%v brings neither token nor certificate", id)
+	}
 	if err := l.parseProperties(properties); err != nil {
 		return login{}, refuse(mqtt.CodeBadCredentials, "user name %.300q: %w", c.Username, err)
 	}
@@ -56,7 +59,10 @@ func (l *login) parseProperties(text string) error {
 		separators = "&/"
 	}
 	for pair := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
-		key, value, _ := strings.Cut(pair, "=")
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("%q is not a property", pair)
+		}
 		field := l.field(key)
 		if field == nil {
 			continue

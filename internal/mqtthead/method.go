@@ -39,12 +39,16 @@ const (
 func (d *methodDesk) invoke(call iot.MethodCall, reply func(iot.MethodResult)) {
 	s := d.session
 	rid, ok := d.open(call, reply)
-	if !ok || s.out.crowded() {
+	if !ok || s.out.waiting() > crowd {
 		d.take(rid)
 		reply(iot.MethodResult{Status: iot.Throttled.HTTPStatus(), Payload: json.RawMessage(`{"message":"the client has too many calls to answer"}`)})
 		return
 	}
-	s.notify(methods, methodTopic(call.Name, rid), call.Payload)
+	payload := call.Payload
+	if payload == nil {
+		payload = json.RawMessage("null") // SDKs parse whatever comes
+	}
+	s.notify(methods, methodTopic(call.Name, rid), payload)
 }
 
 // open gives a call its request id: small hexadecimal numbers, as IoT Hub's.

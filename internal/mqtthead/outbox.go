@@ -10,8 +10,8 @@ import (
 // An outbox is what waits for room at the client, in order within each QoS. A
 // message at QoS 0 does not wait for one whose PUBACK does not come.
 //
-// What is put in is bounded by who puts it: deliveries by their grants, answers
-// by the requests, methods and desired changes by [outbox.crowded].
+// What is put in is bounded by who puts it: deliveries by their grants, all else
+// by looking at [outbox.waiting] first.
 type outbox struct {
 	conn *mqtt.Conn // set before use
 
@@ -26,8 +26,8 @@ type outgoing struct {
 	done    func(error)
 }
 
-// crowd is how many bytes may wait before nothing more is taken that the client
-// has not asked for.
+// crowd is how many bytes may wait before what the hub sends of itself is no
+// longer taken and requests are refused. At twice as much the connection ends.
 const crowd = 1 << 20
 
 // publish sends m now or when there is room. done, if not nil, is called as
@@ -75,12 +75,11 @@ func (o *outbox) drainQueue(queue []outgoing) []outgoing {
 
 func size(m *mqtt.Message) int { return len(m.Topic) + len(m.Payload) }
 
-// crowded reports whether the client is so far behind that it shall not be sent
-// what it did not ask for.
-func (o *outbox) crowded() bool {
+// waiting returns how many bytes wait for room.
+func (o *outbox) waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.bytes > crowd
+	return o.bytes
 }
 
 // close drops what waits.

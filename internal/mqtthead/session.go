@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sluice/iot"
 	"sluice/mqtt"
@@ -15,16 +16,19 @@ import (
 type session struct {
 	head *Head
 	id   iot.Identity
-	hub  iot.Session
+	hub  iot.Session // set by begin
 	conn *mqtt.Conn
-	keep bool // clean session 0: subscriptions outlive the connection
+	keep bool        // clean session 0: subscriptions outlive the connection
+	over atomic.Bool // the hub has ended the session
 
 	life context.Context // ends with the connection
 	stop context.CancelFunc
 
-	out     outbox
-	twin    line // twin requests, one at a time and in order
-	settles line // of deliveries
+	out         outbox
+	twin        line // twin requests, one at a time and in order
+	settles     line // of deliveries
+	settling    context.Context
+	stopSettles context.CancelFunc
 
 	twinRequests atomic.Int32 // that wait or are served
 
@@ -37,23 +41,43 @@ type session struct {
 	desired iot.Subscription
 }
 
-// settleWidth is how many deliveries of one session are settled at a time, so
-// that they share what the hub does to make that durable.
-const settleWidth = 8
+const (
+	// settleWidth is how many deliveries of one session are settled at a time,
+	// so that they share what the hub does to make that durable.
+	settleWidth = 8
+	// settleGrace is how long after the end of the connection the hub may take
+	// to settle what the client had acknowledged.
+	settleGrace = 3 * time.Second
+)
 
-func newSession(h *Head, hub iot.Session, conn *mqtt.Conn, keep bool) *session {
-	s := &session{head: h, id: hub.Identity(), hub: hub, conn: conn, keep: keep}
+func newSession(h *Head, id iot.Identity, conn *mqtt.Conn, keep bool) *session {
+	s := &session{head: h, id: id, conn: conn, keep: keep}
 	s.life, s.stop = context.WithCancel(context.Background())
+	s.settling, s.stopSettles = context.WithCancel(context.Background())
 	s.out.conn = conn
 	s.twin.width = 1
 	s.settles.width = settleWidth
 	return s
 }
 
-// begin restores what is kept of the identity's session, or, with clean session
-// 1, forgets it [MQTT-3.1.2-6]. A session without subscriptions is as good as
-// none, and is not reported as present.
-func (s *session) begin(ctx context.Context) (present bool, err error) {
+// begin connects to the hub and restores what is kept of the identity's session,
+// or, with clean session 1, forgets it [MQTT-3.1.2-6]. A session without
+// subscriptions is as good as none, and is not reported as present. After an
+// error nothing of the session is left.
+func (s *session) begin(ctx context.Context, creds iot.Credentials, client iot.Client) (present bool, err error) {
+	s.hub, err = s.head.hub.Connect(ctx, creds, client)
+	if err != nil {
+		s.stop()
+		s.stopSettles()
+		return false, err
+	}
+	if present, err = s.restore(ctx); err != nil {
+		s.end()
+	}
+	return present, err
+}
+
+func (s *session) restore(ctx context.Context) (present bool, err error) {
 	store := s.head.opt.Sessions
 	kept, err := store.Load(ctx, s.id)
 	if err != nil {
@@ -67,12 +91,18 @@ func (s *session) begin(ctx context.Context) (present bool, err error) {
 	}
 	for k := range kinds {
 		if q := kept.qos(k); q != mqtt.Refused {
-			if err := s.subscribe(k, q); err != nil {
+			if _, err := s.grant(k, q); err != nil {
 				return false, err
 			}
 		}
 	}
-	return kept != 0, nil
+	return s.subscriptions() != 0, nil
+}
+
+// ended is told by the hub that it has ended the session.
+func (s *session) ended(reason error) {
+	s.over.Store(true)
+	s.conn.Close(reason)
 }
 
 // failed says what could not be done, if err says that it could not. Without a
@@ -89,32 +119,31 @@ func (s *session) failed(op string, err error) error {
 func (s *session) Ready() { s.out.flush() }
 
 // Closed implements [mqtt.Session]. The will is published before the hub's
-// session is closed, or, if another connection of the identity has taken over,
-// under that one: it is the same sender.
-func (s *session) Closed(reason error, will *mqtt.Message) {
-	successor := s.head.leave(s)
+// session is closed.
+func (s *session) Closed(_ error, will *mqtt.Message) {
+	s.head.places.leave(s)
 	if will != nil {
-		through := s.hub
-		if successor != nil {
-			through = successor.hub
-		}
-		s.publishWill(through, will)
+		s.publishWill(will)
 	}
 	s.end()
 }
 
-// end lets go of everything, and returns when nothing of the session runs.
+// end lets go of everything, and returns when nothing of the session runs. What
+// the client has acknowledged is settled first: it is not to come again.
 func (s *session) end() {
 	s.stop()
 	s.out.close()
 	if s.methods != nil {
 		s.methods.close()
 	}
+	grace := time.AfterFunc(settleGrace, s.stopSettles)
+	s.settles.wait()
+	grace.Stop()
+	s.stopSettles()
 	if err := s.hub.Close(); err != nil {
 		s.head.log.Warn("mqtthead: close session", "identity", s.id.String(), "err", err)
 	}
 	s.twin.wait()
-	s.settles.wait()
 }
 
 // subscriptions returns what the client is subscribed to now.
@@ -131,6 +160,6 @@ func (s *session) setSubscriptions(subs Subscriptions) {
 }
 
 // operate returns a context for one call of the hub.
-func (s *session) operate() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.life, s.head.opt.OperationTimeout)
+func (s *session) operate(life context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(life, s.head.opt.OperationTimeout)
 }

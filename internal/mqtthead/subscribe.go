@@ -13,22 +13,29 @@ func (s *session) Subscribe(filters []mqtt.Filter) ([]mqtt.QoS, error) {
 	granted := make([]mqtt.QoS, len(filters))
 	for i, f := range filters {
 		granted[i] = mqtt.Refused
-		k, ok := parseFilter(s.id, f.Topic)
-		if !ok {
-			continue
-		}
-		switch err := s.subscribe(k, f.QoS); iot.KindOf(err) {
-		case iot.Forbidden, iot.Invalid, iot.NotFound:
-			s.head.log.Info("mqtthead: subscription refused", "identity", s.id.String(), "filter", f.Topic, "err", err)
-			continue
-		default:
-			if err != nil {
+		if k, ok := parseFilter(s.id, f.Topic); ok {
+			var err error
+			if granted[i], err = s.grant(k, f.QoS); err != nil {
 				return nil, err
 			}
 		}
-		granted[i] = f.QoS
 	}
 	return granted, s.store()
+}
+
+// grant subscribes the client to a filter, or refuses it if the hub says that the
+// client may not have it. An error is that the hub cannot say.
+func (s *session) grant(k kind, q mqtt.QoS) (mqtt.QoS, error) {
+	err := s.subscribe(k, q)
+	if err == nil {
+		return q, nil
+	}
+	switch iot.KindOf(err) {
+	case iot.Forbidden, iot.Invalid, iot.NotFound:
+		s.head.log.Info("mqtthead: subscription refused", "identity", s.id.String(), "filter", k.String(), "err", err)
+		return mqtt.Refused, nil
+	}
+	return mqtt.Refused, err
 }
 
 // Unsubscribe implements [mqtt.Session].
@@ -45,7 +52,7 @@ func (s *session) store() error {
 	if !s.keep {
 		return nil
 	}
-	ctx, cancel := s.operate()
+	ctx, cancel := s.operate(s.life)
 	defer cancel()
 	return s.failed("keep subscriptions", s.head.opt.Sessions.Save(ctx, s.id, s.subscriptions()))
 }
@@ -126,7 +133,7 @@ func (s *session) unsubscribe(k kind) {
 // does not take them loses its connection: it reads the whole twin when it is
 // back.
 func (s *session) desiredChanged(patch json.RawMessage) {
-	if s.out.crowded() {
+	if s.out.waiting() > crowd {
 		s.conn.Close(iot.Errorf(iot.Throttled, "desired changes", s.id, "the client does not read"))
 		return
 	}
@@ -141,8 +148,14 @@ func (s *session) desiredChanged(patch json.RawMessage) {
 }
 
 // notify publishes what one of the client's subscriptions is for, if it has that.
+// A client that asks and does not read the answers loses its connection.
 func (s *session) notify(k kind, topic string, payload []byte) {
-	if q := s.subscriptions().qos(k); q != mqtt.Refused {
-		s.out.publish(mqtt.Message{Topic: topic, Payload: payload, QoS: q}, nil)
+	q := s.subscriptions().qos(k)
+	if q == mqtt.Refused {
+		return
+	}
+	s.out.publish(mqtt.Message{Topic: topic, Payload: payload, QoS: q}, nil)
+	if s.out.waiting() > 2*crowd {
+		s.conn.Close(iot.Errorf(iot.Throttled, "publish", s.id, "the client does not read"))
 	}
 }

@@ -1,6 +1,8 @@
 package mqtthead
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"sync"
 
@@ -150,18 +152,32 @@ func willEvent(id iot.Identity, will *mqtt.Message) (iot.Message, error) {
 	return m, nil
 }
 
-// publishWill sends the will. It is judged again: the session may have lost its
-// right since CONNECT, and then the hub refuses it.
-func (s *session) publishWill(hub iot.Session, will *mqtt.Message) {
-	refused := func(err error) {
-		if err != nil {
-			s.head.log.Warn("mqtthead: will not published", "identity", s.id.String(), "err", err)
-		}
-	}
+// publishWill sends a will. It is judged again: the session may have lost its
+// right since CONNECT, and then the hub refuses it. Where another connection has
+// taken over, it goes through that one.
+func (s *session) publishWill(will *mqtt.Message) {
 	m, err := willEvent(s.id, will)
-	if err != nil {
-		refused(err)
+	if err != nil { // not after CONNECT
+		s.willRefused(err)
 		return
 	}
-	hub.Send([]iot.Message{m}, refused)
+	m.Body = bytes.Clone(m.Body) // it may have to be sent again
+	s.hub.Send([]iot.Message{m}, func(err error) {
+		if errors.Is(err, iot.ErrTakenOver) {
+			heir, ok := s.head.places.bequeath(s, will)
+			if ok && heir != nil {
+				heir.publishWill(will)
+			}
+			if ok {
+				return
+			}
+		}
+		if err != nil {
+			s.willRefused(err)
+		}
+	})
+}
+
+func (s *session) willRefused(err error) {
+	s.head.log.Warn("mqtthead: will not published", "identity", s.id.String(), "err", err)
 }

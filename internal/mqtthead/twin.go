@@ -11,14 +11,18 @@ import (
 	"sluice/mqtt"
 )
 
-// maxTwinRequests is how many twin requests of one client wait, acknowledged. Of
-// those after them the acknowledgement waits for their turn, at QoS 0 too, and
-// the engine stops reading when it has given out enough of them.
-const maxTwinRequests = 32
+// maxTwinRequests is how many twin requests of one client wait, acknowledged, and
+// maxTwinRequest how large one may be for that: more than any twin takes. Of the
+// others the acknowledgement waits for their turn, at QoS 0 too, and the engine
+// stops reading when it has given out enough of them.
+const (
+	maxTwinRequests = 32
+	maxTwinRequest  = 64 << 10
+)
 
 // requestTwin puts a twin request in line.
 func (s *session) requestTwin(op operation, p *mqtt.Publish) {
-	late := s.twinRequests.Add(1) > maxTwinRequests
+	late := s.twinRequests.Add(1) > maxTwinRequests || len(p.Payload) > maxTwinRequest
 	request := *p
 	if !late {
 		p.Ack(nil)
@@ -37,7 +41,7 @@ func (s *session) serveTwin(op operation, payload []byte) {
 	if s.life.Err() != nil {
 		return
 	}
-	ctx, cancel := s.operate()
+	ctx, cancel := s.operate(s.life)
 	defer cancel()
 	topic, body, err := s.askTwin(ctx, op, payload)
 	if err != nil {
@@ -52,6 +56,9 @@ func (s *session) serveTwin(op operation, payload []byte) {
 }
 
 func (s *session) askTwin(ctx context.Context, op operation, payload []byte) (topic string, body []byte, err error) {
+	if s.out.waiting() > crowd {
+		return "", nil, iot.Errorf(iot.Throttled, "twin", s.id, "too many answers wait to be read")
+	}
 	if op.kind == twinGet {
 		twin, err := s.hub.Twin(ctx)
 		if err != nil {
