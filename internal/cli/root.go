@@ -98,7 +98,7 @@ func addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupRun, hubCommand(), edgeCommand())
+	add(groupRun, demoCommand(), hubCommand(), edgeCommand())
 	add(groupManage)
 	add(groupMeasure)
 }

@@ -10,7 +10,7 @@ import (
 // play is what happens on the stage: the uplink is cut and restored, the gateway
 // killed and started again.
 type play struct {
-	cable   *cable
+	cables  []*cable
 	gateway *process
 	clock   func() time.Duration // since the beginning
 
@@ -53,14 +53,18 @@ func (p *play) cutUplink() {
 	p.mu.Lock()
 	p.cut = true
 	p.mu.Unlock()
-	p.cable.cut()
+	for _, c := range p.cables {
+		c.cut()
+	}
 	p.tell("the uplink is cut: the gateway goes on taking messages, and keeps them")
 }
 
 // mendUplink gives it back.
 func (p *play) mendUplink() error {
-	if err := p.cable.mend(); err != nil {
-		return fmt.Errorf("restore the uplink: %w", err)
+	for _, c := range p.cables {
+		if err := c.mend(); err != nil {
+			return fmt.Errorf("restore the uplink: %w", err)
+		}
 	}
 	p.mu.Lock()
 	p.cut = false
