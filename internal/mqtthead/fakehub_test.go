@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -393,14 +392,6 @@ func (s *fakeSession) Close() error {
 		s.hub.leave(s, iot.ErrClosed)
 	}
 	return nil
-}
-
-// waitingFor returns what is not yet delivered to id.
-func (h *fakeHub) waitingFor(id iot.Identity) []iot.Delivery {
-	s := h.session(id)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(s.flow.waiting)
 }
 
 var (
