@@ -3,7 +3,6 @@ package pki
 import (
 	"crypto"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"slices"
@@ -123,7 +122,8 @@ func (a *Authority) Device(id string, opt Options) (*Pair, error) {
 	return p, nil
 }
 
-// SelfSigned makes a client certificate that is known by its thumbprints.
+// SelfSigned makes a client certificate that is known by its thumbprints. An id
+// of more than 64 characters is cut in the common name, to which nobody looks.
 func SelfSigned(id string, opt Options) (*Pair, error) {
 	p, err := selfSigned(id, opt)
 	if err != nil {
@@ -133,14 +133,15 @@ func SelfSigned(id string, opt Options) (*Pair, error) {
 }
 
 func selfSigned(id string, opt Options) (*Pair, error) {
-	if err := checkCommonName(id); err != nil {
+	cn := id[:min(len(id), maxCommonName)]
+	if err := checkCommonName(cn); err != nil {
 		return nil, err
 	}
 	key, err := opt.signer()
 	if err != nil {
 		return nil, err
 	}
-	t := deviceTemplate(id, key.Public())
+	t := deviceTemplate(cn, key.Public())
 	if err := opt.fill(t, key.Public(), DeviceLife); err != nil {
 		return nil, err
 	}
@@ -167,6 +168,9 @@ func (a *Authority) issue(t *x509.Certificate, life time.Duration, opt Options) 
 	if err := a.bound(t, opt.now()); err != nil {
 		return nil, err
 	}
+	if err := a.checkSubject(t); err != nil {
+		return nil, err
+	}
 	cert, err := sign(t, a.Certificate(), key.Public(), a.key)
 	if err != nil {
 		return nil, err
@@ -191,13 +195,19 @@ func (a *Authority) bound(t *x509.Certificate, now time.Time) error {
 			t.NotBefore = c.NotBefore
 		}
 	}
+	return nil
+}
+
+func (a *Authority) checkSubject(t *x509.Certificate) error {
 	if t.Subject.CommonName != "" {
 		if err := checkCommonName(t.Subject.CommonName); err != nil {
 			return err
 		}
 	}
-	if pkixEqual(t.Subject, a.Certificate().Subject) {
-		return fmt.Errorf("%w: %q", ErrSameName, commonName(a.Certificate()))
+	for _, c := range a.known() {
+		if t.Subject.String() == c.Subject.String() {
+			return fmt.Errorf("%w: %q", ErrSameName, commonName(c))
+		}
 	}
 	return nil
 }
@@ -237,13 +247,11 @@ func (a *Authority) WriteFiles(certPath, keyPath string, force bool) error {
 	return (&Pair{Chain: a.chain, Key: a.key}).WriteFiles(certPath, keyPath, force)
 }
 
-func pkixEqual(a, b pkix.Name) bool { return a.String() == b.String() }
-
 // The refusals of authorities.
 var (
 	// ErrPathLength is the answer to an authority below one that may have none.
 	ErrPathLength = errors.New("its path length permits no authority below it")
-	// ErrSameName is the answer to a certificate with its issuer's name, which
-	// verifiers would take for a self-signed one.
-	ErrSameName = errors.New("a certificate cannot have its issuer's name")
+	// ErrSameName is the answer to a certificate that is called as an authority
+	// above it, which verifiers would take for a self-signed one or for a loop.
+	ErrSameName = errors.New("a certificate cannot have the name of an authority above it")
 )

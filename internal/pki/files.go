@@ -14,7 +14,8 @@ import (
 const (
 	certMode fs.FileMode = 0o644
 	keyMode  fs.FileMode = 0o600
-	dirMode  fs.FileMode = 0o755
+	certDir  fs.FileMode = 0o755
+	keyDir   fs.FileMode = 0o700
 )
 
 // A File is a file to be written by [WriteFiles].
@@ -35,7 +36,8 @@ func (p *Pair) WriteFiles(certPath, keyPath string, force bool) error {
 	return WriteFiles(force, File{keyPath, key, true}, File{certPath, p.CertPEM(), false})
 }
 
-// WriteFiles writes files, and makes their directories. If one cannot be
+// WriteFiles writes files, and makes their directories: those of keys for the
+// owner alone, so name keys first. If one cannot be
 // written, those before it get their old content back, or are removed again.
 // Without force nothing is written if one of them exists.
 func WriteFiles(force bool, files ...File) error {
@@ -70,12 +72,12 @@ func readOld(force bool, files []File) ([][]byte, error) {
 }
 
 func (f File) write() error {
-	if err := os.MkdirAll(filepath.Dir(f.Path), dirMode); err != nil {
-		return err
-	}
-	mode := certMode
+	mode, dir := certMode, certDir
 	if f.Key {
-		mode = keyMode
+		mode, dir = keyMode, keyDir
+	}
+	if err := os.MkdirAll(filepath.Dir(f.Path), dir); err != nil {
+		return err
 	}
 	return atomicfile.Write(f.Path, f.Data, mode)
 }

@@ -1,0 +1,102 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// Renew makes a certificate of a's again: with the subject, names, usages and
+// path length of old and a life as long. The key is [Options.Signer], which may
+// be the old one, or a new one of type [Options.Key]. Extensions that this
+// package does not know are not taken along.
+func (a *Authority) Renew(old *x509.Certificate, opt Options) (*Pair, error) {
+	if !signedBy(old, a.Certificate()) {
+		return nil, fmt.Errorf("pki: renew %q: it is signed by %q, and not by this %q",
+			commonName(old), issuerName(old), commonName(a.Certificate()))
+	}
+	p, err := a.issue(renewal(old), lifeOf(old), opt)
+	if err != nil {
+		return nil, fmt.Errorf("pki: renew %q: %w", commonName(old), err)
+	}
+	return p, nil
+}
+
+// RenewSelfSigned is [Authority.Renew] for roots and for devices known by their
+// thumbprints, which change. Whoever trusts a root goes on to do so until the
+// old one's end if the key is the same, and has to be given the new one before.
+func RenewSelfSigned(old *x509.Certificate, opt Options) (*Pair, error) {
+	if !isSelfSigned(old) {
+		return nil, fmt.Errorf("pki: renew %q: it is signed by %q, not by itself", commonName(old), issuerName(old))
+	}
+	p, err := renewSelfSigned(renewal(old), lifeOf(old), opt)
+	if err != nil {
+		return nil, fmt.Errorf("pki: renew %q: %w", commonName(old), err)
+	}
+	return p, nil
+}
+
+func renewSelfSigned(t *x509.Certificate, life time.Duration, opt Options) (*Pair, error) {
+	key, err := opt.signer()
+	if err != nil {
+		return nil, err
+	}
+	if !t.IsCA {
+		t.KeyUsage = leafUsage(key.Public())
+	}
+	if err := opt.fill(t, key.Public(), life); err != nil {
+		return nil, err
+	}
+	t.AuthorityKeyId = t.SubjectKeyId
+	cert, err := sign(t, t, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &Pair{Chain: []*x509.Certificate{cert}, Key: key}, nil
+}
+
+// renewal is a template of what stays the same.
+func renewal(old *x509.Certificate) *x509.Certificate {
+	return &x509.Certificate{
+		RawSubject:         old.RawSubject,
+		Subject:            old.Subject,
+		IsCA:               old.IsCA,
+		MaxPathLen:         old.MaxPathLen,
+		MaxPathLenZero:     old.MaxPathLenZero,
+		KeyUsage:           old.KeyUsage,
+		ExtKeyUsage:        old.ExtKeyUsage,
+		UnknownExtKeyUsage: old.UnknownExtKeyUsage,
+		DNSNames:           old.DNSNames,
+		IPAddresses:        old.IPAddresses,
+		EmailAddresses:     old.EmailAddresses,
+		URIs:               old.URIs,
+	}
+}
+
+// lifeOf is the time that a certificate was made for.
+func lifeOf(c *x509.Certificate) time.Duration {
+	return max(c.NotAfter.Sub(c.NotBefore)-Backdate, time.Minute)
+}
+
+// RenewAt is when a certificate is due to be renewed: after 80 % of its life.
+// A program that slept past that moment renews at once when it wakes.
+func RenewAt(c *x509.Certificate) time.Time {
+	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 5)
+}
+
+// KeyTypeOf returns the type of a public key, and false if it is of another kind
+// than [KeyTypes] lists.
+func KeyTypeOf(pub crypto.PublicKey) (KeyType, bool) {
+	bits := 0
+	switch pub := pub.(type) {
+	case *ecdsa.PublicKey:
+		bits = pub.Curve.Params().BitSize
+	case *rsa.PublicKey:
+		bits = pub.N.BitLen()
+	}
+	k, ok := map[int]KeyType{256: P256, 384: P384, 521: P521, 2048: RSA2048, 3072: RSA3072, 4096: RSA4096}[bits]
+	return k, ok
+}
