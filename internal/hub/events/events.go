@@ -10,6 +10,10 @@
 //	device     only events of this device and its modules
 //	follow     false ends the stream at the end of the log
 //
+// The header Sluice-Positions says where in each partition the stream begins, in
+// the form of from. A client that adds up what it read can therefore go on, after
+// a break, exactly where it was.
+//
 // An empty line comes when nothing else does, so that a connection that is dead
 // is found out, by either side, within [Heartbeat].
 package events
@@ -19,8 +23,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +35,9 @@ import (
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hubevent"
 )
+
+// PositionsHeader names the header that says where a stream begins.
+const PositionsHeader = "Sluice-Positions"
 
 // Heartbeat is how often something is written, at least.
 const Heartbeat = 10 * time.Second
@@ -47,9 +56,14 @@ func New(log *eventlog.Log) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		w.WriteHeader(http.StatusOK)
 		s := &stream{query: q, log: log, w: w, control: http.NewResponseController(w)}
+		if err := s.open(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.Header().Set(PositionsHeader, s.positions())
+		w.WriteHeader(http.StatusOK)
 		s.serve(r.Context())
 	})
 }
@@ -130,9 +144,31 @@ type stream struct {
 	log     *eventlog.Log
 	w       http.ResponseWriter
 	control *http.ResponseController
+	readers map[int]*eventlog.Reader // by partition
 
 	mu    sync.Mutex
 	wrote time.Time
+}
+
+// open finds where to begin.
+func (s *stream) open() error {
+	s.readers = make(map[int]*eventlog.Reader, len(s.from))
+	for p, from := range s.from {
+		r, err := s.log.Reader(p, from)
+		if err != nil {
+			return err
+		}
+		s.readers[p] = r
+	}
+	return nil
+}
+
+func (s *stream) positions() string {
+	var list []string
+	for _, p := range slices.Sorted(maps.Keys(s.readers)) {
+		list = append(list, fmt.Sprintf("%d:%d", p, s.readers[p].Next()))
+	}
+	return strings.Join(list, ",")
 }
 
 // serve writes until the reader is gone, the log closes or, without follow, all
@@ -144,9 +180,9 @@ func (s *stream) serve(ctx context.Context) {
 		return
 	}
 	var readers, beat sync.WaitGroup
-	for p, from := range s.from {
+	for _, r := range s.readers {
 		readers.Go(func() {
-			if s.read(ctx, p, from) != nil {
+			if s.read(ctx, r) != nil {
 				cancel()
 			}
 		})
@@ -157,11 +193,7 @@ func (s *stream) serve(ctx context.Context) {
 	beat.Wait()
 }
 
-func (s *stream) read(ctx context.Context, partition int, from eventlog.Position) error {
-	reader, err := s.log.Reader(partition, from)
-	if err != nil {
-		return err
-	}
+func (s *stream) read(ctx context.Context, reader *eventlog.Reader) error {
 	for {
 		events, err := s.next(ctx, reader)
 		if err != nil || len(events) == 0 {
