@@ -156,7 +156,7 @@ func (s *Server) admit(ctx context.Context, c *Conn) error {
 		return s.wrongHeader(c, fmt.Errorf("%w: its header is %q", errProtocol, first))
 	}
 	c.appendHeader(frame.ProtoAMQP)
-	return nil
+	return c.flushNow()
 }
 
 func (s *Server) expectAMQP(c *Conn) error {
