@@ -16,8 +16,9 @@ const (
 	MaxDepth          = 10       // objects and arrays inside each other, the document itself not counted
 	MaxKeyLength      = 1 << 10  // bytes of UTF-8
 	MaxStringLength   = 4 << 10  // bytes of UTF-8
-	MaxInteger        = 1<<52 - 1
-	MinInteger        = -1 << 52
+
+	MaxInteger int64 = 1<<52 - 1
+	MinInteger int64 = -1 << 52
 )
 
 const (
