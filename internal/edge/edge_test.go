@@ -7,7 +7,7 @@ import (
 
 func TestWhatDevicesSendArrivesAtTheHub(t *testing.T) {
 	s := newSite(t, "pump1", "pump2")
-	e := s.open("")
+	e := s.open(nil)
 	s.run(e.Run)
 	var sent []string
 	for _, id := range []string{"pump1", "pump2"} {

@@ -64,18 +64,19 @@ func spawn(t *testing.T, configFile string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(self), gone: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), childConfig+"="+configFile)
-	p.cmd.Stderr = t.Output()
-	out, err := p.cmd.StdoutPipe()
+	cmd := exec.Command(self)
+	p := &process{t: t, cmd: cmd, gone: make(chan error, 1)}
+	cmd.Env = append(os.Environ(), childConfig+"="+configFile)
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	go func() { p.gone <- p.cmd.Wait() }()
+	go func() { p.gone <- cmd.Wait() }()
 	if err != nil {
 		t.Fatalf("the gateway did not start: %v, %v", err, <-p.gone)
 	}

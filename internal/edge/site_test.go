@@ -132,8 +132,8 @@ func (s *site) expect(bodies []string) {
 	}
 }
 
-// configure writes the gateway's configuration; extra stands at its end.
-func (s *site) configure(extra string) string {
+// configure writes the gateway's configuration.
+func (s *site) configure() string {
 	s.t.Helper()
 	root := filepath.Join(s.dir, "hub-root.pem")
 	s.write(root, s.hub.RootPEM())
@@ -155,7 +155,7 @@ address = "127.0.0.1"
 mqtt_port = 0
 `, connection.Reveal(), port(s.hub.MQTTAddr()), port(s.hub.HTTPSAddr()))
 	file := filepath.Join(s.dir, "config.toml")
-	s.write(file, []byte(text+extra))
+	s.write(file, []byte(text))
 	return file
 }
 
@@ -168,12 +168,15 @@ func (s *site) write(name string, data []byte) {
 	}
 }
 
-// open opens the gateway.
-func (s *site) open(extra string) *Edge {
+// open opens the gateway, with changes to its configuration.
+func (s *site) open(change func(*config.Config)) *Edge {
 	s.t.Helper()
-	cfg, err := config.Load(s.configure(extra))
+	cfg, err := config.Load(s.configure())
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if change != nil {
+		change(cfg)
 	}
 	e, err := Open(cfg, s.log)
 	if err != nil {
@@ -212,17 +215,26 @@ func (s *site) connect(id, addr string, change func(*paho.ClientOptions)) *devic
 	}
 	o := paho.NewClientOptions().AddBroker("ssl://" + addr).SetClientID(id).SetProtocolVersion(4).
 		SetUsername(s.hub.HostName() + "/" + id + "/?api-version=2021-04-12").SetPassword(token).
-		SetTLSConfig(s.trusted()).SetAutoReconnect(false).SetConnectTimeout(patience).
+		SetTLSConfig(s.trusted()).SetAutoReconnect(false).SetConnectTimeout(patience).SetWriteTimeout(time.Second).
 		SetConnectionLostHandler(func(paho.Client, error) { close(d.lost) })
 	if change != nil {
 		change(o)
 	}
-	d.client = paho.NewClient(o)
-	connecting := d.client.Connect().(*paho.ConnectToken)
-	if !connecting.WaitTimeout(patience) || connecting.Error() != nil {
-		s.t.Fatalf("%s does not connect: %v", id, connecting.Error())
+	// A gateway that has just been made knows nobody until its hub has told it.
+	late := time.After(patience)
+	for {
+		d.client = paho.NewClient(o)
+		connecting := d.client.Connect().(*paho.ConnectToken)
+		if connecting.WaitTimeout(patience) && connecting.Error() == nil {
+			d.resumed = connecting.SessionPresent()
+			break
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-late:
+			s.t.Fatalf("%s does not connect: %v", id, connecting.Error())
+		}
 	}
-	d.resumed = connecting.SessionPresent()
 	s.t.Cleanup(func() { d.client.Disconnect(0) })
 	return d
 }
