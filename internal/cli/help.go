@@ -16,7 +16,7 @@ const rootExamples = `  See it work, with no account and no certificate:
     sluice certs edge --hostname gateway.local
 
   Register a gateway and a device behind it, and print what the device needs:
-    sluice device create site-1 --edge-enabled
+    sluice device create site-1 --edge
     sluice device create pump-7 --parent site-1
     sluice device connection-string pump-7 --gateway gateway.local
 
