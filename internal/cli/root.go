@@ -99,7 +99,7 @@ func addCommands(root *cobra.Command) {
 		}
 	}
 	add(groupRun, demoCommand(), hubCommand(), edgeCommand())
-	add(groupManage, deviceCommand())
+	add(groupManage, monitorCommand(), deviceCommand())
 	add(groupMeasure)
 }
 

@@ -32,6 +32,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/hub/code"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hubevent"
 )
@@ -53,12 +54,12 @@ func New(log *eventlog.Log) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q, err := parse(r.URL.Query(), log.Partitions())
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			refuse(w, code.ArgumentInvalid, err)
 			return
 		}
 		s := &stream{query: q, log: log, w: w, control: http.NewResponseController(w)}
 		if err := s.open(); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			refuse(w, code.ServerError, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -66,6 +67,14 @@ func New(log *eventlog.Log) http.Handler {
 		w.WriteHeader(http.StatusOK)
 		s.serve(r.Context())
 	})
+}
+
+// refuse answers in the form of the service API.
+func refuse(w http.ResponseWriter, c code.Code, err error) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("iothub-errorcode", c.String())
+	w.WriteHeader(c.Kind().HTTPStatus())
+	_ = json.NewEncoder(w).Encode(map[string]string{"Message": "ErrorCode:" + c.String() + ";" + err.Error()}) // the client may be gone
 }
 
 // A query is what a reader asked for.

@@ -60,7 +60,12 @@ func get(t *testing.T, url string) (lines []string) {
 		t.Fatal(err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return []string{fmt.Sprint(resp.StatusCode, " ", strings.TrimSpace(string(body)))}
+		var refusal struct{ Message string }
+		if err := json.Unmarshal(body, &refusal); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		_, text, _ := strings.Cut(refusal.Message, ";")
+		return []string{fmt.Sprint(resp.StatusCode, " ", text)}
 	}
 	for line := range strings.Lines(string(body)) {
 		if strings.TrimSpace(line) != "" {
