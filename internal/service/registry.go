@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"sluice/iot"
 )
@@ -16,13 +17,48 @@ const pageSize = 1000
 // it on queries alone.
 const continuation = "X-Ms-Continuation"
 
-func devicePath(id string) string { return "/devices/" + url.PathEscape(id) }
+func devicePath(id string) string { return "/devices/" + escape(id) }
 
 func pathOf(id iot.Identity) string {
 	if id.IsModule() {
-		return devicePath(id.Device) + "/modules/" + url.PathEscape(id.Module)
+		return devicePath(id.Device) + "/modules/" + escape(id.Module)
 	}
 	return devicePath(id.Device)
+}
+
+// escape is encodeURIComponent, which is what hubs are used to: url.PathEscape
+// leaves marks such as $ and + as they are.
+func escape(id string) string { return strings.ReplaceAll(url.QueryEscape(id), "+", "%20") }
+
+// The bodies of requests are what a client may say. Azure IoT Hub refuses some of
+// what only the hub can know when it is empty.
+type deviceBody struct {
+	DeviceID       string          `json:"deviceId"`
+	Status         string          `json:"status,omitempty"`
+	StatusReason   string          `json:"statusReason,omitempty"`
+	Authentication *Authentication `json:"authentication,omitempty"`
+	Capabilities   *Capabilities   `json:"capabilities,omitempty"`
+	DeviceScope    string          `json:"deviceScope,omitempty"`
+	ParentScopes   []string        `json:"parentScopes,omitempty"`
+}
+
+func bodyOfDevice(d *Device) deviceBody {
+	return deviceBody{
+		DeviceID: d.DeviceID, Status: d.Status, StatusReason: string(d.StatusReason),
+		Authentication: d.Authentication, Capabilities: d.Capabilities,
+		DeviceScope: d.DeviceScope, ParentScopes: d.ParentScopes,
+	}
+}
+
+type moduleBody struct {
+	DeviceID       string          `json:"deviceId"`
+	ModuleID       string          `json:"moduleId"`
+	ManagedBy      string          `json:"managedBy,omitempty"`
+	Authentication *Authentication `json:"authentication,omitempty"`
+}
+
+func bodyOfModule(m *Module) moduleBody {
+	return moduleBody{DeviceID: m.DeviceID, ModuleID: m.ModuleID, ManagedBy: string(m.ManagedBy), Authentication: m.Authentication}
 }
 
 // Devices lists at most limit devices. more says that the hub has, or may have,
@@ -63,7 +99,7 @@ func (c *Client) CreateDevice(ctx context.Context, d Device) (Device, error) {
 	var created Device
 	err := c.do(ctx, &request{
 		op: "create", id: iot.DeviceIdentity(d.DeviceID), method: http.MethodPut, path: devicePath(d.DeviceID),
-		in: d, out: &created,
+		in: bodyOfDevice(&d), out: &created,
 	})
 	return created, err
 }
@@ -74,7 +110,7 @@ func (c *Client) UpdateDevice(ctx context.Context, d Device) (Device, error) {
 	var updated Device
 	err := c.do(ctx, &request{
 		op: "update", id: iot.DeviceIdentity(d.DeviceID), method: http.MethodPut, path: devicePath(d.DeviceID),
-		ifMatch: orAny(d.ETag), in: d, out: &updated,
+		ifMatch: orAny(d.ETag), in: bodyOfDevice(&d), out: &updated,
 	})
 	return updated, err
 }
@@ -106,7 +142,7 @@ func (c *Client) Module(ctx context.Context, id iot.Identity) (Module, error) {
 func (c *Client) CreateModule(ctx context.Context, m Module) (Module, error) {
 	id := iot.ModuleIdentity(m.DeviceID, m.ModuleID)
 	var created Module
-	err := c.do(ctx, &request{op: "create", id: id, method: http.MethodPut, path: pathOf(id), in: m, out: &created})
+	err := c.do(ctx, &request{op: "create", id: id, method: http.MethodPut, path: pathOf(id), in: bodyOfModule(&m), out: &created})
 	return created, err
 }
 
@@ -116,7 +152,7 @@ func (c *Client) UpdateModule(ctx context.Context, m Module) (Module, error) {
 	id := iot.ModuleIdentity(m.DeviceID, m.ModuleID)
 	var updated Module
 	err := c.do(ctx, &request{
-		op: "update", id: id, method: http.MethodPut, path: pathOf(id), ifMatch: orAny(m.ETag), in: m, out: &updated,
+		op: "update", id: id, method: http.MethodPut, path: pathOf(id), ifMatch: orAny(m.ETag), in: bodyOfModule(&m), out: &updated,
 	})
 	return updated, err
 }
