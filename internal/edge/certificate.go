@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"sluice/internal/edge/config"
@@ -24,7 +25,8 @@ type certificate struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	warned time.Time // of its end
+	renewing sync.Mutex
+	warned   time.Time // of its end
 }
 
 // openCertificate finds or makes the certificate that cfg asks for.
@@ -69,14 +71,26 @@ func (c *certificate) choose(cfg *config.Config) error {
 		}
 		return nil
 	}
-	root := rootFiles(cfg)
-	trust, err := ensureRoot(root, cfg.HostName, c.log)
+	return c.chooseOwn(rootFiles(cfg), cfg.HostName)
+}
+
+// chooseOwn lets a root of Sluice's own sign, and makes it the first time.
+func (c *certificate) chooseOwn(root config.KeyPair, host string) error {
+	made, err := ensureRoot(root, host, c.log)
 	if err != nil {
 		return err
 	}
-	c.trust, c.source = trust, "own root "+root.Cert
+	if c.trust, err = os.ReadFile(root.Cert); err != nil {
+		return fmt.Errorf("root certificate: %w", err)
+	}
+	c.source = "own root " + root.Cert
 	c.issuer.authority = root.Cert
-	c.issuer.open = func() (*pki.Authority, error) { return pki.ReadAuthority(root.Cert, root.Key) }
+	c.issuer.open = func() (*pki.Authority, error) {
+		if made != nil {
+			return made, nil // it may not be valid yet by a clock that is not set
+		}
+		return pki.ReadAuthority(root.Cert, root.Key)
+	}
 	return nil
 }
 
@@ -92,17 +106,18 @@ func rootFiles(cfg *config.Config) config.KeyPair {
 	}
 }
 
-// ensureRoot returns Sluice's own root in PEM, and makes it the first time.
-func ensureRoot(files config.KeyPair, host string, log *slog.Logger) ([]byte, error) {
-	pem, err := os.ReadFile(files.Cert)
-	if err == nil {
-		if _, err := os.Stat(files.Key); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("root certificate %s: %w", files.Cert, errRootKey)
-		}
-		return pem, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("root certificate: %w", err)
+// ensureRoot makes Sluice's own root, or returns nil if there is one.
+func ensureRoot(files config.KeyPair, host string, log *slog.Logger) (*pki.Authority, error) {
+	_, certErr := os.Stat(files.Cert)
+	_, keyErr := os.Stat(files.Key)
+	switch {
+	case errors.Is(certErr, fs.ErrNotExist):
+		// A key alone is what a crash may have left of an earlier attempt, which
+		// nobody has trusted yet.
+	case errors.Is(keyErr, fs.ErrNotExist):
+		return nil, fmt.Errorf("root certificate %s: %w", files.Cert, errRootKey)
+	default:
+		return nil, nil // if they cannot be read, the reader will say so
 	}
 	now := issuingTime(time.Now())
 	name := "Sluice root of " + host[:min(len(host), 48)] // 64 characters are the limit
@@ -113,13 +128,11 @@ func ensureRoot(files config.KeyPair, host string, log *slog.Logger) ([]byte, er
 	if err := makePrivate(filepath.Dir(files.Key)); err != nil {
 		return nil, err
 	}
-	// A key without its certificate is what a crash may have left of an earlier
-	// attempt, which nobody has trusted yet.
 	if err := root.WriteFiles(files.Cert, files.Key, true); err != nil {
 		return nil, fmt.Errorf("make a root certificate: %w", err)
 	}
 	log.Info("root certificate made; devices must trust it", "file", files.Cert)
-	return root.CertPEM(), nil
+	return root, nil
 }
 
 // checkEvery is how often certificates are judged. After the clock was set, it is
@@ -149,6 +162,8 @@ func (c *certificate) renew() {
 	if c.issuer == nil {
 		return
 	}
+	c.renewing.Lock()
+	defer c.renewing.Unlock()
 	pair, err := c.issuer.current()
 	if err != nil {
 		c.log.Error("server certificate not renewed", "err", err)
