@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -19,31 +20,11 @@ type Authority struct {
 
 // NewRoot makes a self-signed authority called name.
 func NewRoot(name string, opt Options) (*Authority, error) {
-	a, err := newRoot(name, opt)
+	p, err := selfSign(authorityTemplate(name), RootLife, opt)
 	if err != nil {
 		return nil, fmt.Errorf("pki: make root %q: %w", name, err)
 	}
-	return a, nil
-}
-
-func newRoot(name string, opt Options) (*Authority, error) {
-	key, err := opt.signer()
-	if err != nil {
-		return nil, err
-	}
-	t := authorityTemplate(name)
-	if err := opt.fill(t, key.Public(), RootLife); err != nil {
-		return nil, err
-	}
-	if err := checkCommonName(t.Subject.CommonName); err != nil {
-		return nil, err
-	}
-	t.AuthorityKeyId = t.SubjectKeyId
-	cert, err := sign(t, t, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	return &Authority{chain: []*x509.Certificate{cert}, root: cert, key: key}, nil
+	return &Authority{chain: p.Chain, root: p.Chain[0], key: p.Key}, nil
 }
 
 // Intermediate makes an authority below a, such as an edge CA. It may itself
@@ -61,17 +42,21 @@ func (a *Authority) Intermediate(name string, opt Options) (*Authority, error) {
 	return &Authority{chain: p.Chain, root: a.root, key: p.Key}, nil
 }
 
-// limitPath gives t the path length that a leaves it.
+// limitPath gives t the path length that those above leave it.
 func (a *Authority) limitPath(t *x509.Certificate, last bool) error {
-	above, limited := pathLimit(a.Certificate())
+	left := math.MaxInt
+	for i, c := range a.known() {
+		if n, limited := pathLimit(c); limited {
+			left = min(left, n-i)
+		}
+	}
 	switch {
-	case limited && above == 0:
-		return fmt.Errorf("%w: %q has a path length of 0", ErrPathLength, commonName(a.Certificate()))
+	case left <= 0:
+		return fmt.Errorf("%w: %q", ErrPathLength, commonName(a.Certificate()))
 	case last:
 		t.MaxPathLenZero = true
-	case limited:
-		t.MaxPathLen = above - 1
-		t.MaxPathLenZero = above == 1
+	case left < math.MaxInt:
+		t.MaxPathLen, t.MaxPathLenZero = left-1, left == 1
 	}
 	return nil
 }
@@ -110,12 +95,7 @@ func (a *Authority) server(names []string, opt Options) (*Pair, error) {
 // Device makes a client certificate whose common name is the device's id, which
 // is how a hub knows the device. The id has at most 64 characters then.
 func (a *Authority) Device(id string, opt Options) (*Pair, error) {
-	t := deviceTemplate(id, nil)
-	err := checkCommonName(id)
-	var p *Pair
-	if err == nil {
-		p, err = a.issue(t, DeviceLife, opt)
-	}
+	p, err := a.issue(deviceTemplate(id), DeviceLife, opt)
 	if err != nil {
 		return nil, fmt.Errorf("pki: make certificate of device %q: %w", id, err)
 	}
@@ -123,26 +103,23 @@ func (a *Authority) Device(id string, opt Options) (*Pair, error) {
 }
 
 // SelfSigned makes a client certificate that is known by its thumbprints. An id
-// of more than 64 characters is cut in the common name, to which nobody looks.
+// of more than 64 characters is cut in the common name, which nobody compares.
 func SelfSigned(id string, opt Options) (*Pair, error) {
-	p, err := selfSigned(id, opt)
+	cn := id[:min(len(id), maxCommonName)]
+	p, err := selfSign(deviceTemplate(cn), DeviceLife, opt)
 	if err != nil {
 		return nil, fmt.Errorf("pki: make certificate of device %q: %w", id, err)
 	}
 	return p, nil
 }
 
-func selfSigned(id string, opt Options) (*Pair, error) {
-	cn := id[:min(len(id), maxCommonName)]
-	if err := checkCommonName(cn); err != nil {
-		return nil, err
-	}
-	key, err := opt.signer()
+// selfSign completes t, makes a key for it if need be, and signs with that.
+func selfSign(t *x509.Certificate, life time.Duration, opt Options) (*Pair, error) {
+	key, err := opt.prepare(t, life)
 	if err != nil {
 		return nil, err
 	}
-	t := deviceTemplate(cn, key.Public())
-	if err := opt.fill(t, key.Public(), DeviceLife); err != nil {
+	if err := checkCommonName(t.Subject.CommonName); err != nil {
 		return nil, err
 	}
 	t.AuthorityKeyId = t.SubjectKeyId
@@ -155,14 +132,8 @@ func selfSigned(id string, opt Options) (*Pair, error) {
 
 // issue completes t, makes a key for it if need be, and signs.
 func (a *Authority) issue(t *x509.Certificate, life time.Duration, opt Options) (*Pair, error) {
-	key, err := opt.signer()
+	key, err := opt.prepare(t, life)
 	if err != nil {
-		return nil, err
-	}
-	if !t.IsCA {
-		t.KeyUsage = leafUsage(key.Public())
-	}
-	if err := opt.fill(t, key.Public(), life); err != nil {
 		return nil, err
 	}
 	if err := a.bound(t, opt.now()); err != nil {
@@ -199,7 +170,7 @@ func (a *Authority) bound(t *x509.Certificate, now time.Time) error {
 }
 
 func (a *Authority) checkSubject(t *x509.Certificate) error {
-	if t.Subject.CommonName != "" {
+	if t.Subject.CommonName != "" || len(t.DNSNames)+len(t.IPAddresses) == 0 {
 		if err := checkCommonName(t.Subject.CommonName); err != nil {
 			return err
 		}

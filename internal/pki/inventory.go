@@ -193,6 +193,15 @@ func (s *scan) findKey(h *Held) {
 	}
 }
 
+// younger prefers certificates with files of their own to those that only stand
+// in others' chains.
+func younger(a, b *Held) bool {
+	if own := len(a.Files) > 0; own != (len(b.Files) > 0) {
+		return own
+	}
+	return cmp.Or(a.Cert.NotBefore.Compare(b.Cert.NotBefore), a.Cert.NotAfter.Compare(b.Cert.NotAfter)) > 0
+}
+
 // findIssuer takes the youngest of those that could have signed h: a renewed
 // authority with its old key takes the place of what it was.
 func (s *scan) findIssuer(h *Held) {
@@ -201,7 +210,7 @@ func (s *scan) findIssuer(h *Held) {
 		return
 	}
 	for _, by := range s.inv.All {
-		if signedBy(h.Cert, by.Cert) && (h.Issuer == nil || by.Cert.NotBefore.After(h.Issuer.Cert.NotBefore)) {
+		if signedBy(h.Cert, by.Cert) && (h.Issuer == nil || younger(by, h.Issuer)) {
 			h.Issuer = by
 		}
 	}

@@ -59,6 +59,18 @@ func (o Options) signer() (crypto.Signer, error) {
 	return o.Key.generate()
 }
 
+// prepare finds the key for a template and completes it.
+func (o Options) prepare(t *x509.Certificate, life time.Duration) (crypto.Signer, error) {
+	key, err := o.signer()
+	if err != nil {
+		return nil, err
+	}
+	if !t.IsCA {
+		t.KeyUsage = leafUsage(key.Public())
+	}
+	return key, o.fill(t, key.Public(), life)
+}
+
 // fill completes a template: serial number, subject, times and key identifier.
 func (o Options) fill(t *x509.Certificate, pub crypto.PublicKey, life time.Duration) error {
 	serial, err := newSerial()
@@ -126,10 +138,9 @@ func authorityTemplate(name string) *x509.Certificate {
 	}
 }
 
-func deviceTemplate(id string, pub crypto.PublicKey) *x509.Certificate {
+func deviceTemplate(id string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: id},
-		KeyUsage:    leafUsage(pub),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 }

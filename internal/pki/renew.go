@@ -32,30 +32,11 @@ func RenewSelfSigned(old *x509.Certificate, opt Options) (*Pair, error) {
 	if !isSelfSigned(old) {
 		return nil, fmt.Errorf("pki: renew %q: it is signed by %q, not by itself", commonName(old), issuerName(old))
 	}
-	p, err := renewSelfSigned(renewal(old), lifeOf(old), opt)
+	p, err := selfSign(renewal(old), lifeOf(old), opt)
 	if err != nil {
 		return nil, fmt.Errorf("pki: renew %q: %w", commonName(old), err)
 	}
 	return p, nil
-}
-
-func renewSelfSigned(t *x509.Certificate, life time.Duration, opt Options) (*Pair, error) {
-	key, err := opt.signer()
-	if err != nil {
-		return nil, err
-	}
-	if !t.IsCA {
-		t.KeyUsage = leafUsage(key.Public())
-	}
-	if err := opt.fill(t, key.Public(), life); err != nil {
-		return nil, err
-	}
-	t.AuthorityKeyId = t.SubjectKeyId
-	cert, err := sign(t, t, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	return &Pair{Chain: []*x509.Certificate{cert}, Key: key}, nil
 }
 
 // renewal is a template of what stays the same.
