@@ -1,0 +1,384 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/hub/code"
+	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/registry"
+	"sluice/internal/hub/twins"
+	"sluice/internal/sas"
+	"sluice/iot"
+)
+
+const hostName = "hub.local"
+
+type fixture struct {
+	*Hub
+	t *testing.T
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	fs := vfs.NewMem()
+	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := registry.Open(db, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{Hosts: []string{hostName}, Registry: store, Twins: twins.New(db, nil), Events: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { h.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		if err := errors.Join(log.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &fixture{h, t}
+}
+
+type silent struct{}
+
+func (silent) Infof(string, ...any)              {}
+func (silent) Errorf(string, ...any)             {}
+func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+func (f *fixture) create(id string, change ...func(*registry.Entry)) registry.Entry {
+	f.t.Helper()
+	parsed, err := iot.ParseIdentity(id)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	e := registry.Entry{}
+	e.Identity, e.Enabled = parsed, true
+	for _, c := range change {
+		c(&e)
+	}
+	created, err := f.opt.Registry.Create(e)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return created[0]
+}
+
+func edge(e *registry.Entry) { e.Edge = true }
+
+func below(scope string) func(*registry.Entry) {
+	return func(e *registry.Entry) { e.ParentScopes = []string{scope} }
+}
+
+// creds proves an identity by its own key.
+func (f *fixture) creds(id iot.Identity) iot.Credentials {
+	f.t.Helper()
+	e, ok := f.opt.Registry.Get(id)
+	if !ok {
+		f.t.Fatalf("%s is not registered", id)
+	}
+	token, err := sas.Sign(e.Auth.PrimaryKey, sas.Resource{Host: hostName, Identity: id}, "", time.Now().Add(time.Hour))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return iot.Credentials{Identity: id, Token: token}
+}
+
+func (f *fixture) connect(id iot.Identity, ended func(error)) iot.Session {
+	f.t.Helper()
+	s, err := f.Connect(f.t.Context(), f.creds(id), iot.Client{Ended: ended})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return s
+}
+
+func send(t *testing.T, s iot.Session, bodies ...string) error {
+	t.Helper()
+	batch := make([]iot.Message, len(bodies))
+	for i, b := range bodies {
+		batch[i].Body = []byte(b)
+	}
+	done := make(chan error, 1)
+	s.Send(batch, func(err error) { done <- err })
+	return <-done
+}
+
+var dev = iot.DeviceIdentity("dev")
+
+func TestTelemetryIsStoredUnderItsSender(t *testing.T) {
+	f := newFixture(t)
+	e := f.create("dev")
+	s := f.connect(dev, nil)
+	lie := iot.Message{Body: []byte("x")}
+	lie.Stamp(iot.DeviceIdentity("another"))
+	done := make(chan error, 1)
+	s.Send([]iot.Message{lie}, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(dev), eventlog.Earliest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := r.Poll(10)
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	sys := events[0].Message.System
+	want := `{"scope":"device","type":"sas","issuer":"iothub"}`
+	if events[0].Message.Sender() != dev || sys.Get(iot.ConnectionAuthMethod) != want || sys.Get(iot.ConnectionDeviceGenerationID) != e.GenerationID {
+		t.Errorf("stored as %v", sys)
+	}
+}
+
+func TestTelemetryThatIsTooLarge(t *testing.T) {
+	f := newFixture(t)
+	f.create("dev")
+	if err := send(t, f.connect(dev, nil), string(make([]byte, iot.MaxMessageSize+1))); iot.KindOf(err) != iot.TooLarge {
+		t.Errorf("error %v, want TooLarge", err)
+	}
+}
+
+func TestARegistryChangeEndsSessions(t *testing.T) {
+	module := iot.ModuleIdentity("dev", "m")
+	for name, c := range map[string]struct {
+		change func(*fixture) error
+		want   error
+	}{
+		"disabled": {func(f *fixture) error {
+			e, _ := f.opt.Registry.Get(dev)
+			e.Enabled = false
+			_, err := f.opt.Registry.Update(e, registry.Any)
+			return err
+		}, iot.ErrDisabled},
+		"deleted": {func(f *fixture) error { return f.opt.Registry.Delete(dev, registry.Any) }, iot.ErrRemoved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.create("dev")
+			f.create("dev/m")
+			f.create("other")
+			reasons := make(chan error, 3)
+			f.connect(dev, func(err error) { reasons <- err })
+			f.connect(module, func(err error) { reasons <- err })
+			other := f.connect(iot.DeviceIdentity("other"), func(err error) { reasons <- err })
+			if err := c.change(f); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-reasons; !errors.Is(err, c.want) {
+				t.Errorf("the device was told %v, want %v", err, c.want)
+			}
+			if err := <-reasons; iot.KindOf(err) != iot.Unauthorized {
+				t.Errorf("the module was told %v", err)
+			}
+			if err := send(t, other, "still here"); err != nil {
+				t.Errorf("another device: %v", err)
+			}
+		})
+	}
+}
+
+func TestTwin(t *testing.T) {
+	f := newFixture(t)
+	f.create("dev")
+	s := f.connect(dev, nil)
+	var changes []string
+	if _, err := s.DesiredChanges(func(patch json.RawMessage) { changes = append(changes, string(patch)) }); err != nil {
+		t.Fatal(err)
+	}
+	first, err := f.PatchTwin(dev, json.RawMessage(`{"properties":{"desired":{"interval":10,"mode":"slow"}}}`), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.PatchTwin(dev, json.RawMessage(`{"properties":{"desired":{"mode":null}}}`), first.ETag()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.PatchTwin(dev, json.RawMessage(`{"tags":{"a":1}}`), first.ETag())
+	if code.Of(err) != code.PreconditionFailed {
+		t.Errorf("a patch with an old etag: %v", err)
+	}
+	want := []string{`{"$version":2,"interval":10,"mode":"slow"}`, `{"$version":3,"mode":null}`}
+	if diff := cmp.Diff(want, changes); diff != "" {
+		t.Errorf("what the device was told: %s", diff)
+	}
+	version, err := s.PatchReported(t.Context(), json.RawMessage(`{"interval":10}`))
+	if err != nil || version != 2 {
+		t.Errorf("reported: version %d, %v", version, err)
+	}
+	got, err := s.Twin(t.Context())
+	if err != nil || string(got.Desired) != `{"interval":10}` || got.DesiredVersion != 3 || string(got.Reported) != `{"interval":10}` {
+		t.Errorf("twin %+v, %v", got, err)
+	}
+	if _, err := s.PatchReported(t.Context(), json.RawMessage(`[1]`)); iot.KindOf(err) != iot.Invalid {
+		t.Errorf("reported an array: %v", err)
+	}
+}
+
+func TestATwinDiesWithItsGeneration(t *testing.T) {
+	f := newFixture(t)
+	f.create("dev")
+	if _, err := f.PatchTwin(dev, json.RawMessage(`{"tags":{"site":"north"}}`), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.opt.Registry.Delete(dev, registry.Any); err != nil {
+		t.Fatal(err)
+	}
+	f.create("dev")
+	got, err := f.Twin(dev)
+	if err != nil || string(got.Tags.JSON()) != "{}" {
+		t.Errorf("tags of the new device: %s, %v", got.Tags.JSON(), err)
+	}
+}
+
+func TestMethods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.create("dev")
+		call := iot.MethodCall{Name: "reboot", Payload: json.RawMessage(`{"in":5}`), ResponseTimeout: 10 * time.Second}
+
+		_, err := f.InvokeMethod(t.Context(), dev, call)
+		if code.Of(err) != code.DeviceNotOnline {
+			t.Errorf("nobody there: %v", err)
+		}
+		_, err = f.InvokeMethod(t.Context(), iot.DeviceIdentity("nobody"), call)
+		if code.Of(err) != code.DeviceNotFound {
+			t.Errorf("nobody of that name: %v", err)
+		}
+
+		s := f.connect(dev, nil)
+		sub, err := s.Methods(func(c iot.MethodCall, reply func(iot.MethodResult)) {
+			if c.Name == "reboot" {
+				go reply(iot.MethodResult{Status: 202, Payload: c.Payload})
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.InvokeMethod(t.Context(), dev, call)
+		if err != nil || got.Status != 202 || string(got.Payload) != `{"in":5}` {
+			t.Errorf("answer %+v, %v", got, err)
+		}
+		_, err = f.InvokeMethod(t.Context(), dev, iot.MethodCall{Name: "silent", ResponseTimeout: 5 * time.Second})
+		if code.Of(err) != code.GatewayTimeout {
+			t.Errorf("a device that does not answer: %v", err)
+		}
+		time.AfterFunc(time.Second, sub.Close)
+		_, err = f.InvokeMethod(t.Context(), dev, iot.MethodCall{Name: "silent"})
+		if code.Of(err) != code.DeviceNotOnline {
+			t.Errorf("a device that leaves: %v", err)
+		}
+	})
+}
+
+func TestAMethodWaitsForItsTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.create("dev")
+		time.AfterFunc(5*time.Second, func() {
+			_, err := f.connect(dev, nil).Methods(func(_ iot.MethodCall, reply func(iot.MethodResult)) { reply(iot.MethodResult{Status: 200}) })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		got, err := f.InvokeMethod(t.Context(), dev, iot.MethodCall{Name: "x", ConnectTimeout: 10 * time.Second})
+		if err != nil || got.Status != 200 {
+			t.Errorf("answer %+v, %v", got, err)
+		}
+	})
+}
+
+func TestOnlyItsOwnEdgeHubIsToldOfAScope(t *testing.T) {
+	f := newFixture(t)
+	gw := f.create("gw", edge)
+	f.create("gw/filter")
+	f.create("leaf", below(gw.Scope))
+	f.create("leaf/m")
+	f.create("stranger")
+	hub := f.creds(iot.ModuleIdentity("gw", iot.EdgeHubModule))
+
+	page, err := f.InScope(t.Context(), hub, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, r := range page.Identities {
+		ids = append(ids, r.Identity.String())
+	}
+	want := []string{"gw", "gw/$edgeAgent", "gw/$edgeHub", "gw/filter", "leaf", "leaf/m"}
+	if diff := cmp.Diff(want, ids); diff != "" || page.Next != "" {
+		t.Errorf("%s next %q", diff, page.Next)
+	}
+	regs, err := f.Lookup(t.Context(), hub, iot.ModuleIdentity("leaf", "m"))
+	if err != nil || len(regs) != 2 || regs[0].Identity != iot.DeviceIdentity("leaf") {
+		t.Errorf("looked up %v, %v", regs, err)
+	}
+	for _, id := range []string{"stranger", "nobody"} {
+		if _, err := f.Lookup(t.Context(), hub, iot.DeviceIdentity(id)); iot.KindOf(err) != iot.NotFound {
+			t.Errorf("lookup of %s: %v, want NotFound", id, err)
+		}
+	}
+	for _, id := range []iot.Identity{iot.DeviceIdentity("leaf"), iot.DeviceIdentity("gw"), iot.ModuleIdentity("gw", "filter")} {
+		if _, err := f.InScope(t.Context(), f.creds(id), ""); iot.KindOf(err) != iot.Forbidden {
+			t.Errorf("%s was told: %v, want Forbidden", id, err)
+		}
+	}
+}
+
+func TestScopeIsPaged(t *testing.T) {
+	f := newFixture(t)
+	gw := f.create("gw", edge)
+	const n = 2*scopePage + 1
+	for begin := 0; begin < n; begin += 100 {
+		var entries []registry.Entry
+		for i := begin; i < min(begin+100, n); i++ {
+			e := registry.Entry{}
+			e.Identity, e.Enabled, e.ParentScopes = iot.DeviceIdentity(fmt.Sprint("leaf-", i)), true, []string{gw.Scope}
+			entries = append(entries, e)
+		}
+		if _, err := f.opt.Registry.Create(entries...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[iot.Identity]int{}
+	hub := f.creds(iot.ModuleIdentity("gw", iot.EdgeHubModule))
+	for next, pages := "", 0; pages == 0 || next != ""; pages++ {
+		page, err := f.InScope(t.Context(), hub, next)
+		if err != nil || pages > 3 {
+			t.Fatalf("page %d: %v", pages, err)
+		}
+		for _, r := range page.Identities {
+			seen[r.Identity]++
+		}
+		next = page.Next
+	}
+	if len(seen) != n+3 {
+		t.Errorf("%d identities, want %d", len(seen), n+3)
+	}
+	for id, times := range seen {
+		if times != 1 {
+			t.Errorf("%s came %d times", id, times)
+		}
+	}
+}
