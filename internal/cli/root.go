@@ -99,7 +99,7 @@ func addCommands(root *cobra.Command) {
 		}
 	}
 	add(groupRun, demoCommand(), hubCommand(), edgeCommand())
-	add(groupManage, monitorCommand(), deviceCommand())
+	add(groupManage, monitorCommand(), deviceCommand(), certsCommand())
 	add(groupMeasure)
 }
 
