@@ -120,20 +120,20 @@ func (s *site) register(devices []string) {
 // startGateway starts the gateway, for the first time or again.
 func (s *site) startGateway() {
 	s.t.Helper()
-	config := fmt.Sprintf(`hostname = %q
+	config := fmt.Sprintf(`hostname = "%[1]s"
 [provisioning]
 source = "manual"
-connection_string = "HostName=%s;DeviceId=gateway;SharedAccessKey=%s"
+connection_string = "HostName=%[2]s;DeviceId=gateway;SharedAccessKey=%[3]s"
 [edge_ca]
-cert = "certs/edge-ca.pem"
-pk = "certs/edge-ca-key.pem"
+cert = "certs/edge-ca-%[1]s.pem"
+pk = "certs/edge-ca-%[1]s.key"
 [sluice]
 data_dir = "gateway"
 [sluice.listen]
-address = %q
+address = "%[1]s"
 [sluice.hub]
 ca = "hub/root.pem"
-`, s.gatewayIP, s.hubIP, s.edgeKey, s.gatewayIP)
+`, s.gatewayIP, s.hubIP, s.edgeKey)
 	if err := os.WriteFile(s.path("config.toml"), []byte(config), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
