@@ -1,0 +1,123 @@
+package rest
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/hub/registry"
+	"sluice/internal/sas"
+	"sluice/iot"
+)
+
+// askWith sends a request with this Authorization header.
+func (h *testHub) askWith(method, path, authorization string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "https://"+hubName+path+"?api-version=2021-04-12", nil)
+	r.Header.Set("Authorization", authorization)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestTokensThatProveNothingAreRefused(t *testing.T) {
+	h := newHub(t)
+	owner, _ := h.registry.Policy(registry.Owner)
+	reader, _ := h.registry.Policy(registry.ReadPolicy)
+	if _, err := h.registry.Create(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("d"), Enabled: true}}); err != nil {
+		t.Fatal(err)
+	}
+	device, _ := h.registry.Get(iot.DeviceIdentity("d"))
+	hub := sas.Resource{Host: hubName}
+	soon := h.now.Add(time.Minute)
+	sign := func(key iot.Secret, r sas.Resource, policy string, expiry time.Time) string {
+		token, err := sas.Sign(key, r, policy, expiry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	good := sign(owner.Primary, hub, owner.Name, soon)
+	for _, tt := range []struct {
+		name, token string
+		status      int
+	}{
+		{"the primary key", good, 200},
+		{"the secondary key", sign(owner.Secondary, hub, owner.Name, soon), 200},
+		{"the hub in capitals", sign(owner.Primary, sas.Resource{Host: "HUB.TEST"}, owner.Name, soon), 200},
+		{"for this path", sign(owner.Primary, sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("d")}, owner.Name, soon), 200},
+		{"for all devices", sign(owner.Primary, sas.Resource{Host: hubName, Rest: "devices"}, owner.Name, soon), 200},
+		{"for another device", sign(owner.Primary, sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("e")}, owner.Name, soon), 401},
+		{"for a module of it", sign(owner.Primary, sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("d", "m")}, owner.Name, soon), 401},
+		{"nothing", "", 401},
+		{"no token", "Bearer abc", 401},
+		{"expired", sign(owner.Primary, hub, owner.Name, h.now), 401},
+		{"another policy's key", sign(reader.Primary, hub, owner.Name, soon), 401},
+		{"no such policy", sign(owner.Primary, hub, "root", soon), 401},
+		{"another hub", sign(owner.Primary, sas.Resource{Host: "other.test"}, owner.Name, soon), 401},
+		{"a device's", sign(device.Auth.PrimaryKey, sas.Resource{Host: hubName, Identity: device.Identity}, "", soon), 401},
+		{"a device's, with a policy's name", sign(device.Auth.PrimaryKey, hub, owner.Name, soon), 401},
+		{"without a policy", sign(owner.Primary, hub, "", soon), 401},
+		{"with a longer life than was signed", strings.Replace(good, "se=1", "se=2", 1), 401},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := h.askWith(http.MethodGet, "/devices/d", tt.token)
+			if w.Code != tt.status {
+				t.Errorf("status %d, want %d\n%s", w.Code, tt.status, h.log)
+			}
+			if w.Code == 401 && !strings.Contains(w.Body.String(), `;Unauthorized"`) {
+				t.Errorf("the caller learns why: %s", w.Body)
+			}
+		})
+	}
+}
+
+func TestTheLogSaysWhyUnderTheTrackingIDThatTheCallerGets(t *testing.T) {
+	h := newHub(t)
+	w := h.askWith(http.MethodGet, "/devices/d", "SharedAccessSignature sr=nonsense")
+	_, tracking, ok := strings.Cut(w.Body.String(), "Tracking ID:")
+	if !ok || len(tracking) < 32 {
+		t.Fatalf("there is no tracking id: %s", w.Body)
+	}
+	if log := h.log.String(); !strings.Contains(log, tracking[:32]) || !strings.Contains(log, "malformed token") {
+		t.Errorf("the log does not say what happened:\n%s", log)
+	}
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	h := newHub(t)
+	for _, tt := range []struct {
+		method, path string
+		size, status int
+	}{
+		{http.MethodPut, "/devices/d", maxIdentity, 400}, // read, and not JSON
+		{http.MethodPut, "/devices/d", maxIdentity + 1, 413},
+		{http.MethodPost, "/devices", maxBulkBody, 400},
+		{http.MethodPost, "/devices", maxBulkBody + 1, 413},
+	} {
+		w := h.ask(t, tt.method, tt.path, registry.Owner, "", strings.Repeat("x", tt.size))
+		if w.Code != tt.status {
+			t.Errorf("%s %s of %d bytes: status %d, want %d", tt.method, tt.path, tt.size, w.Code, tt.status)
+		}
+	}
+}
+
+func TestADisabledGatewayLearnsNothing(t *testing.T) {
+	h := newHub(t)
+	ask := func(method, path, caller, body string) int { return h.ask(t, method, path, caller, "", body).Code }
+	ask("PUT", "/devices/site", registry.Owner, `{"deviceId":"site","capabilities":{"iotEdge":true}}`)
+	const scope = "/devices/site/modules/$edgeHub/devicesAndModulesInDeviceScope"
+	if got := ask("GET", scope, "site/$edgeHub", ""); got != 200 {
+		t.Fatalf("status %d before", got)
+	}
+	h.ask(t, "PUT", "/devices/site", registry.Owner, "*", `{"deviceId":"site","status":"disabled","capabilities":{"iotEdge":true}}`)
+	for _, path := range []string{scope, "/devices/site/modules"} {
+		if got := ask("GET", path, "site/$edgeHub", ""); got != 401 {
+			t.Errorf("%s: status %d, want 401", path, got)
+		}
+	}
+	if got := ask("GET", "/devices/site/modules", "site", ""); got != 401 {
+		t.Errorf("its own modules: status %d, want 401", got)
+	}
+}
