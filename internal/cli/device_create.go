@@ -41,6 +41,21 @@ func (p *proofFlags) add(flags *pflag.FlagSet) {
 
 var proofNames = []string{"key", "x509-thumbprint", "ca-signed"}
 
+// exclusive reports the first two of these flags that were given together.
+func exclusive(flags *pflag.FlagSet, names ...string) error {
+	given := ""
+	for _, name := range names {
+		switch {
+		case !flags.Changed(name):
+		case given == "":
+			given = name
+		default:
+			return usagef("--%s and --%s exclude each other", given, name)
+		}
+	}
+	return nil
+}
+
 // authentication is what the flags choose, or nil if they choose nothing.
 func (p *proofFlags) authentication(id iot.Identity) (*service.Authentication, error) {
 	if id.IsModule() && (p.thumbprints != nil || p.caSigned) {
@@ -111,6 +126,7 @@ func deviceCreateCommand(df *deviceFlags) *cobra.Command {
 		Long:    createLong,
 		Example: createExamples,
 		Args:    oneID,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return exclusive(cmd.Flags(), proofNames...) },
 		RunE:    func(cmd *cobra.Command, args []string) error { return runCreate(cmd, f, args[0]) },
 	}
 	flags := cmd.Flags()
@@ -120,7 +136,6 @@ func deviceCreateCommand(df *deviceFlags) *cobra.Command {
 	flags.StringVar(&f.parent, "parent", "", "`edge device` that it is below")
 	flags.BoolVar(&f.disabled, "disabled", false, "it may not connect yet")
 	f.proof.add(flags)
-	cmd.MarkFlagsMutuallyExclusive(proofNames...)
 	return cmd
 }
 

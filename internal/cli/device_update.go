@@ -50,7 +50,11 @@ func deviceUpdateCommand(df *deviceFlags) *cobra.Command {
 		Long:    updateLong,
 		Example: updateExamples,
 		Args:    oneID,
-		RunE:    func(cmd *cobra.Command, args []string) error { return runUpdate(cmd, f, args[0]) },
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(exclusive(cmd.Flags(), updateProofs...),
+				exclusive(cmd.Flags(), "enable", "disable"), exclusive(cmd.Flags(), "parent", "no-parent"))
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runUpdate(cmd, f, args[0]) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.enable, "enable", false, "let it connect")
@@ -62,9 +66,6 @@ func deviceUpdateCommand(df *deviceFlags) *cobra.Command {
 	flags.BoolVar(&f.newKeys, "new-keys", false, "make two new keys; the old ones are no longer good")
 	flags.BoolVar(&f.swapKeys, "swap-keys", false, "make the secondary key the primary one, and the other way round")
 	f.proof.add(flags)
-	cmd.MarkFlagsMutuallyExclusive(updateProofs...)
-	cmd.MarkFlagsMutuallyExclusive("enable", "disable")
-	cmd.MarkFlagsMutuallyExclusive("parent", "no-parent")
 	f.changed = flags.Changed
 	return cmd
 }

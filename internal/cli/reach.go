@@ -36,7 +36,7 @@ type reach struct {
 }
 
 func (r *reach) add(flags *pflag.FlagSet) {
-	flags.StringVar(&r.hub, "hub", "", "`connection string` of a policy of the hub")
+	flags.StringVar(&r.hub, "hub", "", "`connection-string` of a policy of the hub")
 	flags.StringVar(&r.data, "hub-data", "", "`directory` of a local hub on this machine (default ./sluice-hub)")
 	flags.StringVar(&r.ca, "ca", os.Getenv("SLUICE_CA"), "`file` with the root certificate to trust (default: SLUICE_CA, else the system's)")
 	flags.Lookup("ca").DefValue = ""
