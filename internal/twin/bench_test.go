@@ -73,3 +73,30 @@ func BenchmarkDiff(b *testing.B) {
 		d.Diff(next)
 	}
 }
+
+// What a query about a tag costs for each stored twin.
+func BenchmarkViewOneTag(b *testing.B) {
+	tw, err := New(epoch).Report(json.RawMessage(typical), epoch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tw, err = tw.Patch(json.RawMessage(`{"tags":{"site":"hall 4","location":{"country":"DE","floor":2}}}`), epoch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	stored, err := tw.AppendBinary(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	path := []string{"tags", "location", "country"}
+	b.ReportAllocs()
+	for b.Loop() {
+		view, err := StoredView(Owner{}, stored)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, ok := view.Lookup(path); !ok {
+			b.Fatal("the tag is not there")
+		}
+	}
+}

@@ -14,11 +14,13 @@ const (
 	Desired  Section = iota // set by the service, seen by the device
 	Reported                // set by the device
 	Tags                    // the service's own; they have no version and no metadata
+
+	noSection // JSON that is no document
 )
 
 // String is the path of the section in the service's twin.
 func (s Section) String() string {
-	return [...]string{"properties.desired", "properties.reported", "tags"}[s]
+	return [...]string{"properties.desired", "properties.reported", "tags", "JSON"}[s]
 }
 
 func (s Section) limit() int {

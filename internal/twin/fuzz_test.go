@@ -78,3 +78,25 @@ func FuzzStored(f *testing.F) {
 		}
 	})
 }
+
+func FuzzBinary(f *testing.F) {
+	seed, err := New(epoch).AppendBinary(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		var tw Twin
+		if tw.UnmarshalBinary(stored) != nil {
+			return
+		}
+		again, err := tw.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Twin
+		if err := back.UnmarshalBinary(again); err != nil || full(t, back) != full(t, tw) {
+			t.Fatalf("%s came back as %s, %v", full(t, tw), full(t, back), err)
+		}
+	})
+}

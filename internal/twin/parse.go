@@ -48,13 +48,18 @@ func read(r *reader) (*node, error) {
 	if r.peek() != '{' {
 		return nil, r.errorf("must be a JSON object")
 	}
+	return readWhole(r)
+}
+
+func readWhole(r *reader) (*node, error) {
+	r.space()
 	n, err := r.value()
 	if err != nil {
 		return nil, err
 	}
 	r.space()
 	if r.pos != len(r.text) {
-		return nil, r.syntax("something follows the object")
+		return nil, r.syntax("something follows the value")
 	}
 	return n, nil
 }

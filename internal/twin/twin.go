@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"sluice/iot"
@@ -102,25 +101,6 @@ func (t Twin) ForDevice() iot.Twin {
 		Reported:        t.Reported.JSON(),
 		ReportedVersion: t.Reported.Version(),
 	}
-}
-
-// Full is the service's JSON of t. It fails only for a time of owner that JSON
-// has no form for.
-func (t Twin) Full(owner Owner) (json.RawMessage, error) {
-	members, err := owner.members()
-	if err != nil {
-		return nil, fmt.Errorf("twin of %s: %w", owner.DeviceID, err)
-	}
-	b := append([]byte{'{'}, members...)
-	b = append(b, `,"etag":"`+t.ETag()+`","version":`...)
-	b = strconv.AppendInt(b, t.Version(), 10)
-	b = append(b, `,"tags":`...)
-	b = append(b, t.Tags.JSON()...)
-	b = append(b, `,"properties":{"desired":`...)
-	b = append(b, t.Desired.JSONWithMetadata()...)
-	b = append(b, `,"reported":`...)
-	b = append(b, t.Reported.JSONWithMetadata()...)
-	return append(b, '}', '}'), nil
 }
 
 // stored is the form in which a twin is kept.

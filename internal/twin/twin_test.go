@@ -153,7 +153,7 @@ func TestStoredTwinComesBackWhole(t *testing.T) {
 	})
 }
 
-func full(t *testing.T, tw Twin) string {
+func full(t testing.TB, tw Twin) string {
 	t.Helper()
 	b, err := tw.Full(Owner{DeviceID: "d"})
 	if err != nil {
