@@ -59,8 +59,8 @@ func hubCommand() *cobra.Command {
 	flags.StringVar(&f.cfg.Address, "listen", "127.0.0.1", "`address` to listen on; 0.0.0.0 for all of the machine")
 	flags.StringVar(&f.cfg.HostName, "hostname", "", "`name` of the hub, in connection strings and its certificate (default: the address)")
 	flags.StringSliceVar(&f.cfg.Names, "name", nil, "further `name` or address in the certificate; may be repeated")
-	flags.IntVar(&f.cfg.MQTTPort, "mqtt-port", host.DefaultMQTTPort, "`port` for devices that speak MQTT")
-	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API")
+	flags.IntVar(&f.cfg.MQTTPort, "mqtt-port", host.DefaultMQTTPort, "`port` for devices that speak MQTT; 0 for any that is free")
+	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
 	flags.StringVar(&f.cfg.Cert, "cert", "", "`file` with the hub's certificate chain, instead of one made by the hub")
 	flags.StringVar(&f.cfg.Key, "key", "", "`file` with its private key")
 	flags.StringVar(&f.cfg.DeviceCA, "device-ca", "", "`file` with the authorities that sign device certificates")
@@ -80,6 +80,12 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 	f.cfg.Log = log
 	if f.cfg.Retention = f.retention; f.retention == 0 {
 		f.cfg.Retention = -1
+	}
+	// In a Config a zero port is the usual one; on a command line it is any.
+	for _, port := range []*int{&f.cfg.MQTTPort, &f.cfg.HTTPSPort} {
+		if *port == 0 {
+			*port = -1
+		}
 	}
 	h, err := host.Open(f.cfg)
 	if err != nil {
