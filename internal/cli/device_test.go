@@ -166,6 +166,12 @@ func TestTheHubIsFoundInTheOrderThatTheHelpSays(t *testing.T) {
 		t.Setenv(hubVariables[1], here.Policies[registry.Owner])
 		wantList(t, "there", "--address", there.Address, "--ca", filepath.Join(other, "root.pem"))
 	})
+	t.Run("a certificate from the environment is not for a local hub", func(t *testing.T) {
+		t.Setenv("SLUICE_CA", "/nowhere.pem")
+		wantList(t, "here", "--hub-data", dir)
+		t.Setenv("SLUICE_CA", filepath.Join(dir, "root.pem"))
+		wantList(t, "here", byFlag(here, dir)[:4]...)
+	})
 	t.Run("at last the directory that sluice hub makes", func(t *testing.T) {
 		for _, name := range hubVariables {
 			t.Setenv(name, "")

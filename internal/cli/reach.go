@@ -38,8 +38,7 @@ type reach struct {
 func (r *reach) add(flags *pflag.FlagSet) {
 	flags.StringVar(&r.hub, "hub", "", "`connection-string` of a policy of the hub")
 	flags.StringVar(&r.data, "hub-data", "", "`directory` of a local hub on this machine (default ./sluice-hub)")
-	flags.StringVar(&r.ca, "ca", os.Getenv("SLUICE_CA"), "`file` with the root certificate to trust (default: SLUICE_CA, else the system's)")
-	flags.Lookup("ca").DefValue = ""
+	flags.StringVar(&r.ca, "ca", "", "`file` with the root certificate to trust (default: a local hub's own, SLUICE_CA, or the system's)")
 	flags.StringVar(&r.address, "address", "", "`host[:port]` to connect to instead of the hub's name")
 }
 
@@ -66,10 +65,8 @@ func (r *reach) target() (target, error) {
 	if err != nil {
 		return t, err
 	}
-	if r.ca != "" {
-		if t.options.Roots, err = readRoots(r.ca); err != nil {
-			return t, withExit(fmt.Errorf("--ca: %w", err), ExitUsage)
-		}
+	if err := r.trust(&t); err != nil {
+		return t, withExit(err, ExitUsage)
 	}
 	if r.address == "" {
 		return t, nil
@@ -79,6 +76,22 @@ func (r *reach) target() (target, error) {
 		return t, t.setAddress(host, port)
 	}
 	return t, nil
+}
+
+// trust reads the root certificate that was named, if one was.
+func (r *reach) trust(t *target) (err error) {
+	variable := os.Getenv("SLUICE_CA")
+	switch {
+	case r.ca != "":
+		if t.options.Roots, err = readRoots(r.ca); err != nil {
+			return fmt.Errorf("--ca: %w", err)
+		}
+	case variable != "" && t.options.Roots == nil:
+		if t.options.Roots, err = readRoots(variable); err != nil {
+			return fmt.Errorf("SLUICE_CA: %w", err)
+		}
+	}
+	return nil
 }
 
 func (t *target) setAddress(host, port string) error {

@@ -1,6 +1,10 @@
 package rest
 
 import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -119,5 +123,31 @@ func TestADisabledGatewayLearnsNothing(t *testing.T) {
 	}
 	if got := ask("GET", "/devices/site/modules", "site", ""); got != 401 {
 		t.Errorf("its own modules: status %d, want 401", got)
+	}
+}
+
+func TestAnEdgeDeviceWithACertificateManagesItsModules(t *testing.T) {
+	h := newHub(t)
+	server := httptest.NewTLSServer(h)
+	t.Cleanup(server.Close)
+	certificate := server.Certificate() // any will do
+	thumbprint := sha256.Sum256(certificate.Raw)
+	h.ask(t, "PUT", "/devices/site", registry.Owner, "", `{"deviceId":"site","capabilities":{"iotEdge":true},`+
+		`"authentication":{"x509Thumbprint":{"primaryThumbprint":"`+hex.EncodeToString(thumbprint[:])+`"}}}`)
+	h.ask(t, "PUT", "/devices/leaf", registry.Owner, "", `{"deviceId":"leaf"}`)
+	for path, status := range map[string]int{
+		"/devices/site/modules":          200,
+		"/devices/site/modules/$edgeHub": 200,
+		"/devices/leaf/modules":          401,
+		"/devices/site":                  401,
+		"/devices/site/modules/$edgeHub/devicesAndModulesInDeviceScope": 401,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "https://"+hubName+path+"?api-version=2021-04-12", nil)
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != status {
+			t.Errorf("%s: status %d, want %d", path, w.Code, status)
+		}
 	}
 }

@@ -63,7 +63,7 @@ func (c *call) admitPolicy(right registry.Rights, text string) error {
 	case !c.covers(token.Resource):
 		return refuse("the token is for %q, which is elsewhere", token.Resource)
 	case !policy.Rights.Has(right):
-		err := code.Errorf(code.Unauthorized, "authorize", iot.Identity{}, "policy %s does not have the right %s", policy.Name, rightNames(right))
+		err := code.Errorf(code.Unauthorized, "authorize", iot.Identity{}, "policy %s does not have the right %s", policy.Name, rightNames(right&^policy.Rights))
 		err.Err = lacksRight{code.Unauthorized}
 		return err
 	}

@@ -66,7 +66,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // find returns the route of a request, and notes in c what its braces stand for.
 func (a *api) find(c *call) (*route, error) {
 	segments := segmentsOf(c.r.URL.EscapedPath())
-	known := false
+	var methods []string
 	for i := range a.routes {
 		rt := &a.routes[i]
 		vars, ok := match(rt.segments, segments)
@@ -77,9 +77,10 @@ func (a *api) find(c *call) (*route, error) {
 			c.vars = vars
 			return rt, nil
 		}
-		known = true
+		methods = append(methods, rt.method)
 	}
-	if known {
+	if methods != nil {
+		c.w.Header().Set("Allow", strings.Join(methods, ", "))
 		return nil, code.Errorf(code.MethodNotAllowed, "route", iot.Identity{}, "%s is not for this path", c.r.Method)
 	}
 	return nil, code.Errorf(code.ResourceNotFound, "route", iot.Identity{}, "there is no such path at this hub")

@@ -215,7 +215,7 @@ var (
 
 func writeAnswer(out *strings.Builder, w *httptest.ResponseRecorder) {
 	fmt.Fprintf(out, "< %d", w.Code)
-	for _, name := range []string{"ETag", "Iothub-Errorcode", "X-Ms-Continuation"} {
+	for _, name := range []string{"ETag", "Allow", "Iothub-Errorcode", "X-Ms-Continuation"} {
 		if v := w.Header().Get(name); v != "" {
 			fmt.Fprintf(out, " %s: %s", name, v)
 		}
