@@ -24,7 +24,6 @@ func TestConnectionOpensAndCloses(t *testing.T) {
 		if err := p.end(); err != nil {
 			t.Errorf("ended with %v", err)
 		}
-		p.ended <- nil
 	})
 }
 
@@ -171,8 +170,8 @@ func TestA12_IdleTimes(t *testing.T) {
 				p.send(frame.Empty)
 			}
 			select {
-			case err := <-p.ended:
-				t.Errorf("ended with %v", err)
+			case <-p.done:
+				t.Errorf("ended with %v", p.err)
 			default:
 			}
 		})
@@ -228,10 +227,9 @@ func TestAHandshakeThatTakesTooLongEnds(t *testing.T) {
 				if got := time.Since(begun); got != 10*time.Second {
 					t.Errorf("ended after %v", got)
 				}
-				if err := <-p.ended; !errors.Is(err, errHandshakeTime) {
+				if err := p.end(); !errors.Is(err, errHandshakeTime) {
 					t.Errorf("ended with %v", err)
 				}
-				p.ended <- nil
 			})
 		})
 	}

@@ -48,11 +48,12 @@ func acceptAll(got func(*Sender)) handler {
 // script is a peer whose every frame the test writes and reads, and a record of
 // the conversation.
 type script struct {
-	t     testing.TB
-	nc    net.Conn
-	rd    frameReader
-	log   strings.Builder
-	ended chan error // what ServeConn returned
+	t    testing.TB
+	nc   net.Conn
+	rd   frameReader
+	log  strings.Builder
+	done chan struct{} // closed when ServeConn has returned
+	err  error         // what it returned
 }
 
 // frames appends what a script sends.
@@ -64,8 +65,8 @@ func scripted(t *testing.T, s *Server, h Handler, f func(p *script)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := newScript(t, s, h)
+		defer p.end()
 		f(p)
-		p.end()
 	})
 }
 
@@ -74,17 +75,20 @@ func newScript(t testing.TB, s *Server, h Handler) *script {
 	if s.Open == nil {
 		s.Open = func(*Conn) (Handler, error) { return h, nil }
 	}
-	p := &script{t: t, nc: theirs, ended: make(chan error, 1)}
+	p := &script{t: t, nc: theirs, done: make(chan struct{})}
 	p.rd.r = theirs
-	go func() { p.ended <- s.ServeConn(context.Background(), ours) }()
+	go func() {
+		defer close(p.done)
+		p.err = s.ServeConn(context.Background(), ours)
+	}()
 	return p
 }
 
 // end breaks the connection and returns what it ended with at the server.
 func (p *script) end() error {
 	_ = p.nc.Close()
-	p.rd.release()
-	return <-p.ended
+	<-p.done
+	return p.err
 }
 
 func (p *script) write(b []byte) {
@@ -296,7 +300,6 @@ func (p *pair) session(t testing.TB) *Session {
 	}
 	return s
 }
-
 
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
