@@ -49,7 +49,7 @@ func order(certs []*x509.Certificate) (chain []*x509.Certificate, root *x509.Cer
 	chain, rest := certs[:1:1], slices.Clone(certs[1:])
 	for {
 		top := chain[len(chain)-1]
-		if isSelfSigned(top) {
+		if IsSelfSigned(top) {
 			root = top
 			break
 		}
@@ -71,7 +71,9 @@ func order(certs []*x509.Certificate) (chain []*x509.Certificate, root *x509.Cer
 	return chain, root, nil
 }
 
-func isSelfSigned(c *x509.Certificate) bool {
+// IsSelfSigned reports whether c was signed with its own key, as roots are, and
+// devices that are known by their thumbprints.
+func IsSelfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 

@@ -39,7 +39,8 @@ func (p *Pair) WriteFiles(certPath, keyPath string, force bool) error {
 // WriteFiles writes files, and makes their directories: those of keys for the
 // owner alone, so name keys first. If one cannot be
 // written, those before it get their old content back, or are removed again.
-// Without force nothing is written if one of them exists.
+// Without force nothing is written if one of them exists. Each file is replaced
+// as a whole, but a power cut may come between two.
 func WriteFiles(force bool, files ...File) error {
 	before, err := readOld(force, files)
 	if err != nil {

@@ -205,7 +205,7 @@ func younger(a, b *Held) bool {
 // findIssuer takes the youngest of those that could have signed h: a renewed
 // authority with its old key takes the place of what it was.
 func (s *scan) findIssuer(h *Held) {
-	if isSelfSigned(h.Cert) {
+	if IsSelfSigned(h.Cert) {
 		h.Issuer = h
 		return
 	}

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
@@ -11,10 +12,11 @@ import (
 
 // Renew makes a certificate of a's again: with the subject, names, usages and
 // path length of old and a life as long. The key is [Options.Signer], which may
-// be the old one, or a new one of type [Options.Key]. Extensions that this
-// package does not know are not taken along.
+// be the old one, or a new one of type [Options.Key]; the options of the subject have
+// no effect. The authority may have another key than when old was made, but has
+// the name. Extensions that this package does not know are not taken along.
 func (a *Authority) Renew(old *x509.Certificate, opt Options) (*Pair, error) {
-	if !signedBy(old, a.Certificate()) {
+	if !bytes.Equal(old.RawIssuer, a.Certificate().RawSubject) {
 		return nil, fmt.Errorf("pki: renew %q: it is signed by %q, and not by this %q",
 			commonName(old), issuerName(old), commonName(a.Certificate()))
 	}
@@ -29,7 +31,7 @@ func (a *Authority) Renew(old *x509.Certificate, opt Options) (*Pair, error) {
 // thumbprints, which change. Whoever trusts a root goes on to do so until the
 // old one's end if the key is the same, and has to be given the new one before.
 func RenewSelfSigned(old *x509.Certificate, opt Options) (*Pair, error) {
-	if !isSelfSigned(old) {
+	if !IsSelfSigned(old) {
 		return nil, fmt.Errorf("pki: renew %q: it is signed by %q, not by itself", commonName(old), issuerName(old))
 	}
 	p, err := selfSign(renewal(old), lifeOf(old), opt)

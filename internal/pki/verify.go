@@ -142,13 +142,13 @@ func (v *verifier) order(chain []*x509.Certificate, next *x509.Certificate) {
 func (v *verifier) noRoot(path []*x509.Certificate) {
 	top := path[len(path)-1]
 	switch issuer := issuerIn(v.Around, top); {
-	case isSelfSigned(top):
+	case IsSelfSigned(top):
 		v.add(UnknownRoot, top, "trust that root, or use a chain that ends at a trusted one",
 			"the chain ends at %q, which signed itself and is not trusted; %s", commonName(top), v.trusted())
 	case v.namesake(top):
 		v.add(UnknownRoot, top, "the root was made anew at some time: trust the one that signed this chain, or issue the chain again",
 			"%q is signed by another %q than the trusted one, with another key", commonName(top), issuerName(top))
-	case issuer != nil && !isSelfSigned(issuer):
+	case issuer != nil && !IsSelfSigned(issuer):
 		v.add(MissingIntermediate, top, fmt.Sprintf("append the certificate of %q to the chain file", commonName(issuer)),
 			"%q is signed by %q, which is not in the chain file", commonName(top), commonName(issuer))
 	case issuer != nil || len(path) > 1:
