@@ -22,9 +22,9 @@ type fakeHub struct {
 	admit    func()                      // runs before Connect returns, without mu
 	hold     bool                        // keep what is sent, without calling back
 	held     []func(error)
-	refusal  error            // of Send
-	settling func() error     // of Settle; runs without mu
-	closed   map[string]error // what cannot be subscribed to, by "commands", "methods", …
+	refusal  error                       // of Send
+	settling func(context.Context) error // of Settle; runs without mu
+	closed   map[string]error            // what cannot be subscribed to, by "commands", "methods", …
 	twin     iot.Twin
 	twinErr  error
 	asked    func(context.Context) error // of Twin; runs without mu
@@ -295,12 +295,12 @@ func (f *fakeFlow) Close() {
 	defer f.pumping.Unlock()
 }
 
-func (s *fakeSession) Settle(_ context.Context, token string, o iot.Outcome) error {
+func (s *fakeSession) Settle(ctx context.Context, token string, o iot.Outcome) error {
 	s.hub.mu.Lock()
 	settling := s.hub.settling
 	s.hub.mu.Unlock()
 	if settling != nil {
-		if err := settling(); err != nil {
+		if err := settling(ctx); err != nil {
 			return err
 		}
 	}
