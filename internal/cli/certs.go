@@ -159,6 +159,14 @@ func existsHint(err error) error {
 	return err
 }
 
+// badName makes an error about a name one of usage.
+func badName(err error) error {
+	if errors.Is(err, pki.ErrBadName) {
+		return withExit(err, ExitUsage)
+	}
+	return err
+}
+
 // daysFlag is a duration that may also be given in days and years of 365 days.
 type daysFlag time.Duration
 

@@ -59,6 +59,7 @@ func (e *certsEdge) run(cmd *cobra.Command) error {
 	if e.host == "" {
 		return withHint(usagef("certs edge needs --hostname"), "it is the name that devices have as GatewayHostName")
 	}
+	e.host = strings.ToLower(strings.TrimSuffix(e.host, "."))
 	layout, opt, err := e.prepare()
 	if err != nil {
 		return err
@@ -84,13 +85,13 @@ func (e *certsEdge) make(w *certsWriter, issuer *pki.Authority, opt pki.Options)
 	ca.NoAuthorities = true
 	edge, err := issuer.Intermediate(e.edgeName(), ca)
 	if err != nil {
-		return err
+		return badName(err)
 	}
 	server := opt
 	server.Valid = time.Duration(e.serverValid)
 	pair, err := edge.Server(append([]string{e.host}, e.others...), server)
 	if err != nil {
-		return withExit(err, ExitUsage)
+		return badName(err)
 	}
 	chain := &pki.Pair{Chain: edge.Chain(), Key: edge.Key()}
 	what := fmt.Sprintf("Edge CA %q, signed by %q", e.edgeName(), issuer.Certificate().Subject.CommonName)

@@ -103,7 +103,7 @@ func runCertsRoot(cmd *cobra.Command, m *certsMake) error {
 	}
 	root, err := pki.NewRoot(m.commonName, opt)
 	if err != nil {
-		return err
+		return badName(err)
 	}
 	w := &certsWriter{layout: layout}
 	pair := &pki.Pair{Chain: root.Chain(), Key: root.Key()}
@@ -160,7 +160,7 @@ func runCertsIntermediate(cmd *cobra.Command, m *certsMake, by *certsIssuer) err
 	}
 	a, err := issuer.Intermediate(m.commonName, opt)
 	if err != nil {
-		return err
+		return badName(err)
 	}
 	w := &certsWriter{layout: layout, root: rootPEM(issuer)}
 	pair := &pki.Pair{Chain: a.Chain(), Key: a.Key()}
@@ -240,9 +240,9 @@ func runCertsDevice(cmd *cobra.Command, m *certsMake, by *certsIssuer, id string
 
 func deviceNameHint(err error, id string) error {
 	if len(id) > 64 {
-		return withHint(err, "a longer id needs --self-signed, where the thumbprint counts")
+		err = withHint(err, "a longer id needs --self-signed, where the thumbprint counts")
 	}
-	return err
+	return badName(err)
 }
 
 func runCertsSelfSigned(cmd *cobra.Command, m *certsMake, by *certsIssuer, id string) error {

@@ -45,6 +45,8 @@ type certsVerify struct {
 	certsPlace
 	host, device, ca, key, connect, at string
 	json                               bool
+
+	byThumbprint bool // what is judged is a device that no authority signed
 }
 
 func certsVerifyCommand() *cobra.Command {
@@ -180,8 +182,12 @@ func (v *certsVerify) question(layout certLayout, file string, chain []*x509.Cer
 		q.Around = inv.Certificates()
 	}
 	q.Host, q.Device = v.host, v.device
-	if u := pki.Usages(chain[0]); v.host == "" && v.device == "" && len(u) == 1 && u[0] == "clientAuth" {
-		q.Device = chain[0].Subject.CommonName
+	leaf := chain[0]
+	if u := pki.Usages(leaf); v.host == "" && v.device == "" && len(u) == 1 && u[0] == "clientAuth" {
+		q.Device = leaf.Subject.CommonName
+	}
+	if v.byThumbprint = q.Device != "" && !leaf.IsCA && pki.IsSelfSigned(leaf); v.byThumbprint {
+		q.Roots = chain[:1]
 	}
 	return q, nil
 }
@@ -221,6 +227,10 @@ func (v *certsVerify) print(out io.Writer, what string, chain []*x509.Certificat
 	if len(problems) == 0 {
 		end := firstEnd(chain)
 		fmt.Fprintf(&b, "%s holds%s until %s (%s)\n", what, v.purpose(), end.Format("2006-01-02"), pki.Span(time.Until(end)))
+	}
+	if v.byThumbprint {
+		short, long := pki.Thumbprints(chain[0])
+		fmt.Fprintf(&b, "  where it is registered with its thumbprint, SHA-1 %s\n  or SHA-256 %s\n", short, long)
 	}
 	for _, p := range problems {
 		fmt.Fprintf(&b, "%s: %s\n  do: %s\n", p.Reason, p.Text, p.Fix)

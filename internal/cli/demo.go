@@ -59,7 +59,7 @@ func runDemo(cmd *cobra.Command, opt demo.Options) error {
 	opt.Out = cmd.OutOrStdout()
 	opt.Live = isTerminal(opt.Out)
 	if in, ok := cmd.InOrStdin().(*os.File); ok && opt.Live && !opt.Once {
-		keys, restore, err := demo.Keys(cmd.Context(), in)
+		keys, restore, err := readKeys(cmd.Context(), in)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package demo
+package cli
 
 import (
 	"context"
@@ -7,10 +7,10 @@ import (
 	"golang.org/x/term"
 )
 
-// Keys reads single keys from a terminal until ctx ends. restore makes the
+// readKeys reads single keys from a terminal until ctx ends. restore makes the
 // terminal again what it was; it must be called. Without a terminal there are no
 // keys, and nil is returned.
-func Keys(ctx context.Context, in *os.File) (keys <-chan byte, restore func(), err error) {
+func readKeys(ctx context.Context, in *os.File) (keys <-chan byte, restore func(), err error) {
 	fd := int(in.Fd())
 	if !term.IsTerminal(fd) {
 		return nil, func() {}, nil
