@@ -281,8 +281,8 @@ func (v *verifier) usage(path []*x509.Certificate) {
 	if c := path[0]; v.Device != "" && c.IsCA {
 		v.add(WrongUsage, c, "use a device certificate signed by it", "%q is an authority, and hubs refuse those as devices", commonName(c))
 	}
-	for _, c := range path {
-		if !permits(c, want) {
+	for i, c := range path {
+		if (i == 0 || c.IsCA) && !permits(c, want) {
 			v.add(WrongUsage, c, "make it again for that use",
 				"%q is not for %s; its extended key usage is %s", commonName(c), name, strings.Join(Usages(c), ", "))
 		}
