@@ -1,6 +1,7 @@
 package amqp10
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -189,13 +190,15 @@ func (r *randomPair) attachOwn() {
 	if !ok {
 		return
 	}
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Duration(r.roll(50))*time.Millisecond)
+	defer cancel()
 	r.mu.Lock()
 	name := fmt.Sprint(r.roll(30))
 	sender, second := r.roll(2) == 0, ReceiverSettleMode(r.roll(2))
 	window, closed := uint32(r.roll(10)), r.countClose()
 	r.mu.Unlock()
 	if sender {
-		snd, err := s.AttachSender(r.t.Context(), SenderConfig{Name: name, ReceiverMode: &second, OnClose: closed})
+		snd, err := s.AttachSender(ctx, SenderConfig{Name: name, ReceiverMode: &second, OnClose: closed})
 		r.check(err)
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -204,7 +207,7 @@ func (r *randomPair) attachOwn() {
 		}
 		return
 	}
-	rcv, err := s.AttachReceiver(r.t.Context(), ReceiverConfig{Name: name, ReceiverMode: &second, Window: window, OnDelivery: r.hold, OnClose: closed})
+	rcv, err := s.AttachReceiver(ctx, ReceiverConfig{Name: name, ReceiverMode: &second, Window: window, OnDelivery: r.hold, OnClose: closed})
 	r.check(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -216,7 +219,7 @@ func (r *randomPair) attachOwn() {
 // check lets through what may happen to a link that its ends treat so.
 func (r *randomPair) check(err error) {
 	var e *Error
-	if err != nil && !errors.As(err, &e) && !errors.Is(err, net.ErrClosed) {
+	if err != nil && !errors.As(err, &e) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, context.DeadlineExceeded) {
 		r.t.Errorf("attach: %v", err)
 	}
 }
@@ -282,7 +285,9 @@ func (r *randomPair) detach() {
 	if r.roll(2) == 0 {
 		why = Errorf(ErrDetachForced, "at random")
 	}
-	if s, ok := pick(r, &r.senders); ok && r.roll(2) == 0 {
+	if s, ok := pick(r, &r.senders); ok && r.roll(4) == 0 {
+		go func() { _ = s.Close(r.t.Context()) }()
+	} else if ok && r.roll(2) == 0 {
 		s.CloseWith(why)
 	} else if rcv, ok := pick(r, &r.recvs); ok {
 		rcv.CloseWith(why)
@@ -291,6 +296,6 @@ func (r *randomPair) detach() {
 
 func (r *randomPair) endSession() {
 	if s, ok := pick(r, &r.sessions); ok {
-		s.CloseWith(nil)
+		go func() { _ = s.Close(r.t.Context()) }()
 	}
 }
