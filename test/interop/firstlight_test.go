@@ -120,3 +120,30 @@ func TestOpenSSLTrustsTheGateway(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// Devices with certificates: one known by its thumbprint, one by its authority.
+func TestCertificatesOfTheDeviceSDK(t *testing.T) {
+	s := newSite(t)
+	root := s.path("certs", "root.pem")
+	s.hub.stop()
+	s.hubArgs = []string{"--device-ca", root}
+	s.startHub()
+	s.startGateway()
+	s.sluice("certs", "device", "meter", "--dir", s.path("certs"), "--self-signed")
+	s.sluice("certs", "device", "valve", "--dir", s.path("certs"))
+	pair, err := pki.ReadCertificates(s.path("certs", "device-meter.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, thumbprint := pki.Thumbprints(pair[0])
+	s.sluice("device", "create", "meter", "--hub-data", s.path("hub"), "--parent", "gateway", "--x509-thumbprint", thumbprint)
+	s.sluice("device", "create", "valve", "--hub-data", s.path("hub"), "--parent", "gateway", "--ca-signed")
+	for _, device := range []string{"meter", "valve"} {
+		t.Run(device, func(t *testing.T) {
+			// The SDK does not look at GatewayHostName here.
+			s.node(root, "js/send.js", "HostName="+s.gatewayIP+";DeviceId="+device+";x509=true", root, "20", "mqtt", "0",
+				s.path("certs", "device-"+device+".pem"), s.path("certs", "device-"+device+".key"))
+			s.expect(device, 20)
+		})
+	}
+}

@@ -50,7 +50,8 @@ type site struct {
 	dir        string
 	hubIP      string
 	gatewayIP  string
-	owner      string // connection string
+	owner      string   // connection string
+	hubArgs    []string // further flags of the hub
 	hub        *running
 	gateway    *running
 	edgeKey    string
@@ -91,7 +92,7 @@ func (s *site) path(name ...string) string { return filepath.Join(append([]strin
 // startHub starts the hub, for the first time or again.
 func (s *site) startHub() {
 	s.t.Helper()
-	s.hub = s.start("hub", "The hub", "hub", "--data", s.path("hub"), "--listen", s.hubIP)
+	s.hub = s.start("hub", "The hub", append([]string{"hub", "--data", s.path("hub"), "--listen", s.hubIP}, s.hubArgs...)...)
 	var c struct{ Policies map[string]string }
 	text, err := os.ReadFile(s.path("hub", "connection-strings.json"))
 	if err == nil {
@@ -121,6 +122,7 @@ func (s *site) register(devices []string) {
 func (s *site) startGateway() {
 	s.t.Helper()
 	config := fmt.Sprintf(`hostname = "%[1]s"
+trust_bundle_cert = "certs/root.pem"
 [provisioning]
 source = "manual"
 connection_string = "HostName=%[2]s;DeviceId=gateway;SharedAccessKey=%[3]s"

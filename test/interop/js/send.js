@@ -1,6 +1,6 @@
 // Sends numbered messages with the official device SDK, a few at a time, and
 // prints "acked N" for each as it is acknowledged, then "done".
-// usage: send.js DEVICE_CONNECTION_STRING CA_FILE COUNT [PROTOCOL [PAUSE_MS]]
+// usage: send.js DEVICE_CONNECTION_STRING CA_FILE COUNT [PROTOCOL [PAUSE_MS [CERT KEY]]]
 'use strict';
 const fs = require('fs');
 const { Client, Message } = require('azure-iot-device');
@@ -24,9 +24,14 @@ function message(n) {
   return m;
 }
 
-async function main([connectionString, ca, count, protocol = 'mqtt', pauseMs = '0']) {
+async function main([connectionString, ca, count, protocol = 'mqtt', pauseMs = '0', cert, key]) {
   const client = Client.fromConnectionString(connectionString, protocols[protocol]());
-  await client.setOptions({ ca: fs.readFileSync(ca, 'utf8') });
+  const options = { ca: fs.readFileSync(ca, 'utf8') };
+  if (cert) {
+    options.cert = fs.readFileSync(cert, 'utf8');
+    options.key = fs.readFileSync(key, 'utf8');
+  }
+  await client.setOptions(options);
   client.on('error', (err) => console.error('client error:', err.message));
   await client.open();
   console.log('open');
