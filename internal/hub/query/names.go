@@ -1,0 +1,107 @@
+package query
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+func isText(s string) bool { return utf8.ValidString(s) }
+
+// shown are the names at the top of a twin or job, which may be written in any
+// case.
+var shown = []string{
+	"deviceId", "moduleId", "etag", "deviceEtag", "version", "status", "statusReason", "statusUpdateTime",
+	"connectionState", "lastActivityTime", "cloudToDeviceMessageCount", "authenticationType", "x509Thumbprint",
+	"modelId", "capabilities", "deviceScope", "parentScopes", "configurations", "tags", "properties",
+	"jobId", "jobType", "type", "outcome", "error", "createdDateTimeUtc", "startDateTimeUtc", "startTimeUtc",
+	"startTime", "createdTime", "endTime", "endDateTimeUtc", "endTimeUtc", "lastUpdatedDateTimeUtc",
+	"maxExecutionTimeInSeconds", "queryCondition", "failureReason", "statusMessage", "cloudToDeviceMethod", "updateTwin",
+}
+
+// resolve makes paths of what was written: without the name of the collection,
+// and with the service's own spelling at the top.
+func (p *parser) resolve(from Collection) {
+	collection := strings.Split(string(from), ".")
+	for _, a := range p.names {
+		if rest, ok := cutPath(a.path, collection); ok && topName(rest[0]) != "" {
+			a.path = rest
+		}
+		if name := topName(a.path[0]); name != "" {
+			a.path[0] = name
+		}
+	}
+}
+
+// topName is the service's spelling of a name at the top, or "".
+func topName(name string) string {
+	for _, s := range shown {
+		if strings.EqualFold(s, name) {
+			return s
+		}
+	}
+	return ""
+}
+
+// cutPath removes the prefix, if something is left then.
+func cutPath(path, prefix []string) ([]string, bool) {
+	if len(path) <= len(prefix) {
+		return nil, false
+	}
+	for i, name := range prefix {
+		if !strings.EqualFold(path[i], name) {
+			return nil, false
+		}
+	}
+	return path[len(prefix):], true
+}
+
+func arguments(f function) string {
+	switch {
+	case f.max == many:
+		return fmt.Sprintf("%d arguments or more", f.min)
+	case f.min != f.max:
+		return fmt.Sprintf("%d or %d arguments", f.min, f.max)
+	case f.min == 1:
+		return "1 argument"
+	}
+	return fmt.Sprintf("%d arguments", f.min)
+}
+
+// unknownFunction says what to write instead, if something is close.
+func unknownFunction(name string) string {
+	if isAggregate(name) {
+		return strings.ToUpper(name) + " is an aggregate: it stands after SELECT alone"
+	}
+	best, nearest := 3, ""
+	for _, f := range functions {
+		if d := distance(strings.ToUpper(shorten(name)), f.name); d < best {
+			best, nearest = d, f.name
+		}
+	}
+	if nearest == "" {
+		return "there is no function " + shorten(name)
+	}
+	return fmt.Sprintf("there is no function %s; did you mean %s?", shorten(name), nearest)
+}
+
+// distance is how many letters must be added, removed or changed to make a of b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := diagonal
+			if a[i] != b[j] {
+				changed++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
