@@ -36,7 +36,9 @@ func TestVerifySaysEveryReason(t *testing.T) {
 	noNames := must(s.edge.issue(&x509.Certificate{Subject: s.edge.Certificate().Issuer, URIs: nil}, time.Hour, Options{CommonName: "nobody"}))
 	odd := must(s.edge.issue(&x509.Certificate{Subject: s.server.Leaf().Subject, DNSNames: []string{"gw.local"},
 		UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 2, 3}}}, time.Hour, Options{}))
-	constrained := signAny(t, s.root, func(c *x509.Certificate) { c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"example.com"}, true })
+	constrained := signAny(t, s.root, func(c *x509.Certificate) {
+		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"example.com"}, true
+	})
 	outside := must((&Authority{chain: constrained.Chain, key: constrained.Key}).Server([]string{"gw.local"}, Options{}))
 	caDevice := signAny(t, s.root, func(c *x509.Certificate) { c.Subject.CommonName = "pump-7" })
 
