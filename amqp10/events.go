@@ -31,6 +31,10 @@ const (
 // post queues an event. [mu held]
 func (c *Conn) post(e event) { c.events = append(c.events, e) }
 
+// maxSpareEvents is how many events' room a busy connection keeps; an idle one
+// keeps none.
+const maxSpareEvents = 256
+
 // runEvents runs what is queued, until nothing is. Whoever holds calling runs
 // the events of others too, so that their order stays.
 func (c *Conn) runEvents() {
@@ -48,11 +52,8 @@ func (c *Conn) runEvents() {
 		c.mu.Lock()
 		c.spareEvents = due[:0]
 	}
-	if cap(c.spareEvents) > 64 {
+	if cap(c.spareEvents) > maxSpareEvents {
 		c.spareEvents = nil
-	}
-	if cap(c.events) > 64 {
-		c.events = nil
 	}
 	c.mu.Unlock()
 }

@@ -46,9 +46,9 @@ const transferOverhead = 80
 // transmit writes as much of o as the peer's window takes, and reports whether
 // that was all. [mu held]
 func (s *Session) transmit(o *outgoing) bool {
-	w := s.c.w()
 	limit := int(s.c.maxOut) - transferOverhead
 	for s.remoteWindow > 0 {
+		w := s.c.room(min(len(o.rest), limit) + transferOverhead)
 		t := frame.Transfer{Handle: o.snd.handle, More: len(o.rest) > limit}
 		if !o.begun {
 			s.beginDelivery(o, &t)

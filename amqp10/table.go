@@ -68,7 +68,7 @@ func (t *table[T]) compact() {
 	}
 	clear(t.entries[len(kept):])
 	t.entries, t.head = kept, 0
-	if cap(kept) > 64 && len(kept) == 0 {
+	if cap(kept) > 256 && len(kept) == 0 {
 		t.entries = nil
 	}
 }

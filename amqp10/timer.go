@@ -52,5 +52,8 @@ func (c *Conn) tick() {
 		}
 		c.lastSent = now
 	}
+	if now.Sub(c.lastRead) >= quiet && len(c.events) == 0 {
+		c.events, c.spareEvents = nil, nil
+	}
 	c.timer.Reset(c.untilTick(now))
 }

@@ -11,28 +11,45 @@ import (
 
 const (
 	writeBuffer = 8 << 10
+	bulkBuffer  = 64 << 10
 	// writeChunk is the piece that a peer must take within Limits.Write.
 	writeChunk = 16 << 10
 )
 
-var writeBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
+// Buffers of frames to be written come in two sizes; what needs more is left
+// to the collector.
+var (
+	writeBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
+	bulkBuffers  = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
+)
 
-func newWriteBuffer() []byte { return writeBuffers.Get().(*[writeBuffer]byte)[:0] }
-
-// freeWriteBuffer gives a buffer back. One that has grown goes to the
-// collector.
+// freeWriteBuffer gives a buffer back.
 func freeWriteBuffer(b []byte) {
-	if cap(b) == writeBuffer {
+	switch cap(b) {
+	case writeBuffer:
 		writeBuffers.Put((*[writeBuffer]byte)(b[:writeBuffer]))
+	case bulkBuffer:
+		bulkBuffers.Put((*[bulkBuffer]byte)(b[:bulkBuffer]))
 	}
 }
 
 // w returns the encoder of the frames that wait to be written. [mu held]
 func (c *Conn) w() *wire.Encoder {
 	if c.out.B == nil {
-		c.out.B = newWriteBuffer()
+		c.out.B = writeBuffers.Get().(*[writeBuffer]byte)[:0]
 	}
 	return &c.out
+}
+
+// room is w for n bytes more, which the next larger buffer may take. [mu held]
+func (c *Conn) room(n int) *wire.Encoder {
+	w := c.w()
+	if cap(w.B) == writeBuffer && len(w.B)+n > writeBuffer && len(w.B)+n <= bulkBuffer {
+		small := w.B
+		w.B = append(bulkBuffers.Get().(*[bulkBuffer]byte)[:0], small...)
+		freeWriteBuffer(small)
+	}
+	return w
 }
 
 // kick sees to it that what waits is written. A goroutine does so only while
