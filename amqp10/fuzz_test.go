@@ -1,0 +1,116 @@
+package amqp10
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"sluice/amqp10/internal/frame"
+)
+
+// stages are what a peer has sent, all of it right, before it turns hostile.
+func stages() [][]byte {
+	sasl := append([]byte(frame.ProtoSASL), appended(initFrame(frame.Init{Mechanism: MechanismAnonymous}))...)
+	amqp := append([]byte(nil), frame.ProtoAMQP...)
+	opened := append(amqp[:len(amqp):len(amqp)], appended(open(nil))...)
+	begun := append(opened[:len(opened):len(opened)], appended(begin(0))...)
+	linked := append(begun[:len(begun):len(begun)], appended(sendingLink("out", 0), receivingLink("in", 1), credit(1, 0, 5))...)
+	busy := append(linked[:len(linked):len(linked)], appended(whole(0, 0), whole(0, 1),
+		part(frame.Transfer{DeliveryID: frame.Some(uint32(2)), Tag: []byte("t"), More: true}, []byte("half")))...)
+	closing := append(busy[:len(busy):len(busy)], appended(open(nil))...)
+	return [][]byte{nil, sasl, amqp, opened, begun, linked, busy, closing}
+}
+
+// hostileSeeds are frames of every kind, right ones and wrong ones.
+func hostileSeeds() [][]byte {
+	return [][]byte{
+		appended(open(nil)), appended(begin(1)), appended(endSession), appended(closeConn), appended(frame.Empty),
+		appended(sendingLink("out", 2), whole(2, 3)), appended(receivingLink("in", 3), credit(3, 0, 1<<32-1)),
+		appended(credit(1, 1<<31, 7)), appended(detach(0), detach(1)), appended(whole(0, 2), whole(0, 3)),
+		appended(part(frame.Transfer{Aborted: true}, nil), whole(0, 3)),
+		appended(disposition(frame.Disposition{Role: RoleReceiver, Last: frame.Some(uint32(1<<31 - 1)), Settled: true, State: Accepted})),
+		appended(disposition(frame.Disposition{Role: RoleSender, Last: frame.Some(uint32(9)), State: Rejected(Errorf(ErrInternal, "x"))})),
+		appended(flow(frame.Flow{IncomingWindow: 1 << 31, Handle: frame.Some(uint32(1)), LinkCredit: frame.Some(uint32(3)), Drain: true, Echo: true})),
+		{0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0}, {0, 0, 0, 20, 2, 0, 0, 0, 0, 0x53, 0x12, 0xd0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+	}
+}
+
+// FuzzConnection_A16 feeds a server hostile bytes after each stage. Whatever
+// they are, the connection ends when its peer is gone, nothing panics, no
+// goroutine is left (the bubble would not end), and what it holds is bounded.
+func FuzzConnection_A16(f *testing.F) {
+	for stage := range stages() {
+		for _, seed := range hostileSeeds() {
+			f.Add(byte(stage), seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, stage byte, hostile []byte) {
+		all := stages()
+		prelude := all[int(stage)%len(all)]
+		synctest.Test(t, func(t *testing.T) { torment(t, prelude, hostile) })
+	})
+}
+
+func torment(t *testing.T, prelude, hostile []byte) {
+	ours, theirs := net.Pipe()
+	var conn *Conn
+	var senders []*Sender
+	calls := 0
+	s := &Server{Mechanisms: []*Mechanism{Anonymous(nil)}, Direct: Anonymous(nil),
+		Limits: Limits{Held: 50_000, MessageSize: 10_000, Outgoing: 50_000}}
+	s.Open = func(c *Conn) (Handler, error) { conn = c; return tormented(&calls, &senders), nil }
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.ServeConn(context.Background(), ours)
+	}()
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	_, _ = theirs.Write(prelude)
+	_, _ = theirs.Write(hostile)
+	synctest.Wait()
+	if conn != nil {
+		checkBounds(t, conn, senders)
+	}
+	_ = theirs.Close()
+	<-ended
+	if calls != 0 {
+		t.Errorf("%d messages were sent and heard nothing", calls)
+	}
+}
+
+// tormented answers as a real handler might: deliveries late, credit with
+// messages.
+func tormented(calls *int, senders *[]*Sender) Handler {
+	return handler{attach: func(r *LinkRequest) {
+		if r.Role == RoleReceiver {
+			r.AcceptReceiver(ReceiverConfig{Window: 10, OnDelivery: func(d *Delivery) { go d.Accept() }})
+			return
+		}
+		var snd *Sender
+		snd = r.AcceptSender(SenderConfig{OnCredit: func(uint32, bool) {
+			for range 20 {
+				if snd.Send(Outgoing{Payload: make([]byte, 1000), Done: func(Outcome, error) { *calls-- }}) != nil {
+					return
+				}
+				*calls++
+			}
+		}})
+		*senders = append(*senders, snd)
+	}}
+}
+
+// checkBounds looks at what the limits promise.
+func checkBounds(t *testing.T, c *Conn, senders []*Sender) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held > 60_000+perHeld || c.partial > 50_000 || c.queued() > 60_000 || c.links > c.limits.Links+1 || len(c.remote) > c.limits.Sessions {
+		t.Errorf("held %d bytes, partial %d, queued %d, %d links, %d sessions", c.held, c.partial, c.queued(), c.links, len(c.remote))
+	}
+	for _, s := range senders {
+		if s.waiting < 0 || s.s.unsettledOut.live < 0 {
+			t.Errorf("%v: %d wait, %d unsettled", s, s.waiting, s.s.unsettledOut.live)
+		}
+	}
+}
