@@ -116,3 +116,8 @@ func decode32(raw []byte) ([]byte, bool) {
 	}
 	return out, true
 }
+
+func knownEncoding(name string) bool {
+	_, ok := decode(nil, name)
+	return ok
+}

@@ -23,11 +23,18 @@ func (e Endpoint) String() string {
 	if e.IsUpstream() {
 		return "$upstream"
 	}
-	return fmt.Sprintf("BrokeredEndpoint(%s)", quoteWith(`"/modules/`+e.Module+`/inputs/`+e.Input, `"`))
+	address := "/modules/" + e.Module + "/inputs/" + e.Input
+	return "BrokeredEndpoint(" + quoteRaw(address) + ")"
 }
 
-// quoteWith closes an address whose content is taken as it stands.
-func quoteWith(s, quote string) string { return s + quote }
+// quoteRaw puts quotes around text that is taken as it stands: what cannot be
+// in double quotes was in single ones.
+func quoteRaw(s string) string {
+	if n, closed := stringLen(`"` + s + `"`); closed && n == len(s)+2 {
+		return `"` + s + `"`
+	}
+	return "'" + s + "'"
+}
 
 // parseAddress reads the address of a brokered endpoint. As in edgeHub, one
 // slash at either end may be missing or there, and what the first and third

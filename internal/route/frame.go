@@ -72,6 +72,15 @@ func newSystemName(text string) systemName {
 	return systemName{text, known}
 }
 
+// systemNames are the names of all system properties, in lower case.
+func systemNames() []string {
+	var names []string
+	for n := iot.SystemName(1); n.String() != ""; n++ {
+		names = append(names, strings.ToLower(n.String()))
+	}
+	return names
+}
+
 func (f *frame) system(name systemName) value {
 	if f.sample != nil {
 		v, _ := f.sample.System.lookup(name.text)

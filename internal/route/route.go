@@ -50,10 +50,12 @@ func (p *parser) route() (*Route, error) {
 	r := &Route{text: p.text, from: p.source()}
 	problem := p.where(r)
 	p.keyword(tokInto, "INTO")
+	sink := p.tok
 	r.into = p.sink()
+	sink.end = p.prev.end
 	p.rest()
 	r.doubts = append(r.doubts, p.doubts...)
-	r.doubts = append(r.doubts, p.loops(r)...)
+	r.doubts = append(r.doubts, p.loops(r, sink)...)
 	slices.SortStableFunc(r.doubts, func(a, b *Problem) int { return a.Start - b.Start })
 	if problem != nil {
 		return nil, problem
