@@ -89,7 +89,7 @@ func TestGoAMQPMessagesComeBackAsTheyWent(t *testing.T) {
 	}
 	big := make([]byte, 900<<10)
 	_, _ = rand.Read(big)
-	value := &amqp.Message{Value: map[any]any{"k": []any{int64(1), "x", []byte("y")}}}
+	value := &amqp.Message{Value: map[string]any{"k": []any{int64(1), "x", []byte("y")}}}
 	sequence := &amqp.Message{Sequence: [][]any{{int32(1), "a"}, {true}}}
 	for name, m := range map[string]*amqp.Message{"full": sampleMessage(), "one byte": amqp.NewMessage([]byte{1}),
 		"900 KB": amqp.NewMessage(big), "value": value, "sequence": sequence} {
