@@ -41,7 +41,7 @@ def main(port):
     print(rcv.receive().body)
     rcv.accept()
     try:
-        c.create_sender("forbidden")
+        c.create_sender("forbidden", name="wish")
     except LinkDetached as e:
         print("refused", e)
     print("dynamic", c.create_receiver(None, dynamic=True, name="mine").link.remote_source.address)
