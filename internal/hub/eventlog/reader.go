@@ -12,7 +12,10 @@ import (
 )
 
 // One read returns at most this much, and one event at least.
-const readBytes = 1 << 20
+const (
+	readBytes  = 1 << 20
+	readEvents = 10_000
+)
 
 // A Position says where in a partition a reader begins. The zero Position is the
 // earliest event.
@@ -142,10 +145,11 @@ func (l *Log) header(p *partition, sequence uint64) (header, error) {
 // Next is the sequence number that the reader waits for or reads next.
 func (r *Reader) Next() uint64 { return r.next }
 
-// Read returns the next events, at least one and at most limit, and waits for
-// them if need be. The error is ctx's, [ErrClosed], a [*FatalError] or a
+// Read returns the next events, at least one and at most limit, which is positive,
+// and waits for them if need be. The error is ctx's, [ErrClosed], a [*FatalError] or a
 // [*DamagedError]; the reader stays where it is then.
 func (r *Reader) Read(ctx context.Context, limit int) ([]Event, error) {
+	limit = max(limit, 1)
 	for {
 		grown := r.p.after(r.next)
 		if grown == nil {
@@ -172,9 +176,10 @@ func (r *Reader) Read(ctx context.Context, limit int) ([]Event, error) {
 func (r *Reader) Poll(limit int) ([]Event, error) {
 	first, tail := r.p.bounds()
 	r.next = max(r.next, first.sequence)
-	if r.next >= tail.sequence {
+	if r.next >= tail.sequence || limit <= 0 {
 		return nil, nil
 	}
+	limit = min(limit, readEvents)
 	events, err := r.log.scan(r.p, r.next, tail.sequence, limit)
 	if len(events) > 0 {
 		r.next = events[len(events)-1].Sequence + 1
