@@ -222,16 +222,20 @@ func (r *certsRenew) issuer(h *pki.Held) (*pki.Authority, error) {
 	}
 	by := h.Issuer
 	for _, other := range r.inv.All {
-		if by == nil && other.Cert.IsCA && other.Key != "" && len(other.Files) > 0 &&
-			bytes.Equal(other.Cert.RawSubject, h.Cert.RawIssuer) {
+		if !signs(by) && signs(other) && bytes.Equal(other.Cert.RawSubject, h.Cert.RawIssuer) {
 			by = other
 		}
 	}
-	if by == nil || by.Key == "" || len(by.Files) == 0 {
+	if !signs(by) {
 		return nil, withHint(fmt.Errorf("%s: the key of its issuer %q was not found", h.Files[0], h.Cert.Issuer.CommonName),
 			"give the issuer with --ca-cert and --ca-key")
 	}
 	return r.read(longest(by.Files), by.Key)
+}
+
+// signs reports whether h is an authority whose files and key are there.
+func signs(h *pki.Held) bool {
+	return h != nil && h.Cert.IsCA && h.Key != "" && len(h.Files) > 0
 }
 
 // longest is the file with the most certificates, which tells most of the chain.

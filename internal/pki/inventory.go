@@ -88,6 +88,7 @@ func TakeInventory(paths ...string) (*Inventory, error) {
 		s.findIssuer(h)
 	}
 	for _, h := range s.inv.All {
+		slices.Sort(h.Files)
 		slices.SortStableFunc(h.Below, byName)
 	}
 	return &s.inv, nil
