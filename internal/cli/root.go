@@ -99,7 +99,7 @@ func addCommands(root *cobra.Command) {
 		}
 	}
 	add(groupRun, demoCommand(), hubCommand(), edgeCommand())
-	add(groupManage, monitorCommand(), deviceCommand(), certsCommand())
+	add(groupManage, monitorCommand(), deviceCommand(), routeCommand(), certsCommand())
 	add(groupMeasure)
 }
 

@@ -113,3 +113,7 @@ func (p Pattern) segments() []string {
 func (p Pattern) isTwinChange() bool {
 	return strings.EqualFold(p.path, "/twinChangeNotifications/")
 }
+
+// ParsePattern makes the Pattern of a path that stands by itself, outside of a
+// route.
+func ParsePattern(path string) Pattern { return newPattern(strings.TrimSpace(path)) }
