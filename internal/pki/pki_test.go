@@ -56,22 +56,28 @@ func TestS1_AServerAndADeviceOfASiteShakeHandsWithTheRootAlone(t *testing.T) {
 
 func shakeHands(t *testing.T, server, client *tls.Config) (serverErr, clientErr error) {
 	t.Helper()
-	a, b := net.Pipe()
-	deadline := time.Now().Add(10 * time.Second)
-	_, _ = a.SetDeadline(deadline), b.SetDeadline(deadline)
-	done := make(chan error)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	done := make(chan error, 1)
 	go func() {
-		conn := tls.Server(a, server)
-		err := conn.HandshakeContext(t.Context())
-		_ = a.Close()
+		conn, err := ln.Accept()
+		if err == nil {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			err = tls.Server(conn, server).HandshakeContext(t.Context())
+		}
 		done <- err
 	}()
-	conn := tls.Client(b, client)
-	clientErr = conn.HandshakeContext(t.Context())
-	if clientErr == nil {
-		_, _ = conn.Read(make([]byte, 1)) // the server's ticket and its end
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = b.Close()
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	clientErr = tls.Client(conn, client).HandshakeContext(t.Context())
 	return <-done, clientErr
 }
 
