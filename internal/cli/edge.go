@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/edge"
 	"sluice/internal/edge/config"
+	"sluice/internal/spool"
 )
 
 const edgeLong = `Run a gateway: devices connect to it as to IoT Hub, and it keeps each message on
@@ -83,6 +84,10 @@ func runEdge(cmd *cobra.Command, f *edgeFlags) error {
 		return printPlan(cmd.OutOrStdout(), cfg)
 	}
 	e, err := edge.Open(cfg, log)
+	var locked *spool.LockedError
+	if errors.As(err, &locked) {
+		return withHint(err, "one process at a time: end the other, or give this one a data_dir of its own under [sluice]")
+	}
 	if err != nil {
 		return err
 	}
@@ -92,10 +97,14 @@ func runEdge(cmd *cobra.Command, f *edgeFlags) error {
 // serveEdge runs a gateway that is open, and tells systemd.
 func serveEdge(ctx context.Context, e *edge.Edge, log *slog.Logger) error {
 	defer onHangup(e.Reload)()
-	defer context.AfterFunc(ctx, func() { tellSystemd(log, "STOPPING=1") })()
+	told := make(chan struct{})
+	early := context.AfterFunc(ctx, func() { defer close(told); tellSystemd(log, "STOPPING=1") })
 	tellSystemd(log, "READY=1")
 	log.Info("ready")
 	err := e.Run(ctx)
+	if !early() {
+		<-told
+	}
 	if err == nil {
 		log.Info("stopped")
 	}

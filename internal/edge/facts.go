@@ -11,7 +11,7 @@ import (
 func (e *Edge) tell() {
 	cfg, leaf := e.cfg, e.cert.Get().Leaf
 	e.log.Info("gateway", "device", cfg.Device.Device, "hostname", cfg.HostName)
-	e.log.Info("hub", "name", cfg.HubHostName, "through", through(cfg.ParentHostName, cfg.HubHostName), "address", cfg.Hub.Address)
+	e.log.Info("hub", "name", cfg.HubHostName, "at", hubAddress(cfg))
 	stats := e.spool.Queue(gateway.UpstreamQueue).Stats()
 	e.log.Info("spool", "dir", cfg.DataDir, "waiting", stats.Records, "bytes", stats.Bytes, "dead", e.spool.DeadStats().Letters)
 	e.log.Info("server certificate", "source", e.cert.source, "names", append(leaf.DNSNames, addresses(leaf.IPAddresses)...), "expires", leaf.NotAfter)
@@ -28,13 +28,6 @@ func (e *Edge) tell() {
 		e.log.Info("key of the configuration has no effect here", "key", key)
 	}
 	e.log.Info("listening for MQTT", "address", e.MQTTAddr().String())
-}
-
-func through(parent, hub string) string {
-	if parent == "" {
-		return hub
-	}
-	return parent
 }
 
 func addresses[T interface{ String() string }](list []T) []string {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	_ "embed" // the example
 	"fmt"
 	"net"
@@ -55,12 +56,14 @@ func Plan(cfg *config.Config) ([]Fact, error) {
 }
 
 func hubFact(cfg *config.Config) string {
-	at := through(cfg.ParentHostName, cfg.HubHostName)
-	if cfg.Hub.Address != "" {
-		at = cfg.Hub.Address
-	}
+	at := hubAddress(cfg)
 	return fmt.Sprintf("%s, MQTT at %s, HTTPS at %s", cfg.HubHostName,
 		net.JoinHostPort(at, strconv.Itoa(cfg.Hub.MQTTPort)), net.JoinHostPort(at, strconv.Itoa(cfg.Hub.HTTPSPort)))
+}
+
+// hubAddress is what is dialed: the hub, or a gateway in between.
+func hubAddress(cfg *config.Config) string {
+	return cmp.Or(cfg.Hub.Address, cfg.ParentHostName, cfg.HubHostName)
 }
 
 func storageFact(s config.Storage) string {
