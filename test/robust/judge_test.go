@@ -17,30 +17,41 @@ import (
 type judge struct {
 	t      *testing.T
 	ledger *ledger.Writer
+	events chan ledger.Event
 
-	mu   sync.Mutex
-	have map[string]map[uint64]bool // messages at the hub, by sender
+	mu     sync.Mutex
+	have   map[string]map[uint64]bool // messages at the hub, by sender; they are in the ledger
+	breaks int                        // times that the hub's events broke off
 }
 
 // attend begins to follow, until the end of the test.
 func attend(t *testing.T, hub *service.Client, w *ledger.Writer) *judge {
-	j := &judge{t: t, ledger: w, have: make(map[string]map[uint64]bool)}
+	j := &judge{t: t, ledger: w, events: make(chan ledger.Event, 4096), have: make(map[string]map[uint64]bool)}
 	ctx, stop := context.WithCancel(context.Background())
-	var following sync.WaitGroup
-	following.Go(func() {
-		err := hub.Events(ctx, service.EventQuery{From: "start", Follow: true}, j.take, nil)
+	var at sync.WaitGroup
+	at.Go(func() {
+		defer close(j.events)
+		err := hub.Events(ctx, service.EventQuery{From: "start", Follow: true}, j.take, j.broken)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("the hub's events: %v", err)
 		}
 	})
+	at.Go(j.write)
 	t.Cleanup(func() {
 		stop()
-		following.Wait()
+		at.Wait()
 		hub.Close()
 	})
 	return j
 }
 
+func (j *judge) broken(error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.breaks++
+}
+
+// take makes a receipt of an event.
 func (j *judge) take(e *hubevent.Event) error {
 	body := e.Binary
 	if body == nil {
@@ -51,17 +62,43 @@ func (j *judge) take(e *hubevent.Event) error {
 	if e.Module != "" {
 		as += "/" + e.Module
 	}
-	err := j.ledger.Record(ledger.Event{
+	j.events <- ledger.Event{
 		Time: e.Enqueued, Kind: ledger.Received, Sender: sender, Seq: seq,
 		Hash: ledger.Hash(body), Endpoints: []string{endpoint}, As: as,
-	})
+	}
+	return nil
+}
+
+// write writes receipts down, those together that have come together.
+func (j *judge) write() {
+	for e := range j.events {
+		batch := []ledger.Event{e}
+		for range len(j.events) {
+			batch = append(batch, <-j.events)
+		}
+		if err := j.ledger.Record(batch...); err != nil {
+			j.t.Error(err)
+		}
+		j.note(batch)
+	}
+}
+
+func (j *judge) note(batch []ledger.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.have[sender] == nil {
-		j.have[sender] = make(map[uint64]bool)
+	for _, e := range batch {
+		if j.have[e.Sender] == nil {
+			j.have[e.Sender] = make(map[uint64]bool)
+		}
+		j.have[e.Sender][e.Seq] = true
 	}
-	j.have[sender][seq] = true
-	return err
+}
+
+// received counts the messages of a sender that are at the hub.
+func (j *judge) received(sender string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.have[sender])
 }
 
 // missing counts the acknowledged messages that are not at the hub.
