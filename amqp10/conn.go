@@ -255,6 +255,7 @@ func (c *Conn) readFrames() error {
 		c.lastRead = c.rd.last
 		err = c.handle(h, body)
 		closed, due := c.closeRcvd, len(c.events) > 0
+		c.paused = due // while callbacks run, the peer is not silent but unheard
 		c.mu.Unlock()
 		if due {
 			c.runEvents()

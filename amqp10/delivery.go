@@ -33,6 +33,15 @@ func (d *Delivery) Format() uint32 { return d.format }
 // Tag returns the sender's name for the delivery, of at most 32 bytes.
 func (d *Delivery) Tag() []byte { return d.tag }
 
+// Settled reports whether the sender has settled the delivery, so that it will
+// not hear of the outcome.
+func (d *Delivery) Settled() bool {
+	c := d.r.s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.settled
+}
+
 // Message decodes the payload. Its error is one to reject the delivery with.
 func (d *Delivery) Message() (*Message, error) { return DecodeMessage(d.payload) }
 

@@ -2,6 +2,7 @@ package amqp10
 
 import (
 	"context"
+	"fmt"
 
 	"sluice/amqp10/internal/frame"
 )
@@ -48,6 +49,9 @@ type link struct {
 
 // Name returns the link's name.
 func (l *link) Name() string { return l.key.name }
+
+// String names the link in logs.
+func (l *link) String() string { return fmt.Sprintf("%v %q", l.key.role, l.key.name) }
 
 // Session returns the link's session.
 func (l *link) Session() *Session { return l.s }
@@ -146,6 +150,7 @@ func (l *link) refuseAttach() {
 
 // end makes the link's state final, and fails what it had under way.
 func (l *link) end(err error) {
+	l.changed.fire()
 	if l.over {
 		return
 	}
@@ -160,7 +165,6 @@ func (l *link) end(err error) {
 	if l.rcv != nil {
 		l.rcv.end(err)
 	}
-	l.changed.fire()
 }
 
 // forget gives back the link's share of the connection's links, once.

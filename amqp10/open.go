@@ -26,13 +26,13 @@ func (c *Conn) handshake(ctx context.Context, f func(context.Context) error) err
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(time.Unix(1, 0)) })
 	err := c.guarded(ctx, f)
-	if !stop() && err != nil {
-		err = context.Cause(ctx)
+	if !stop() {
+		err = context.Cause(ctx) // the deadline has come, also if all went well
 	}
 	if err != nil {
 		return fmt.Errorf("amqp10: handshake: %w", err)
 	}
-	return c.nc.SetDeadline(time.Time{})
+	return nil
 }
 
 // guarded is the handshake with its callbacks' panics turned into errors.

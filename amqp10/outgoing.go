@@ -154,6 +154,23 @@ func (s *Session) dropPending(o *outgoing) {
 	}
 }
 
+// failOutgoing fails all that is under way, in the order in which it was sent.
+// What has begun is in the table; what has not, and what was sent settled, only
+// waits. [mu held]
+func (s *Session) failOutgoing(err error) {
+	s.unsettledOut.all(func(_ uint32, o *outgoing) bool {
+		s.c.finished(o, Outcome{}, err)
+		return false
+	})
+	for _, o := range s.pending {
+		s.c.pending -= len(o.rest)
+		if !o.begun || o.settled {
+			s.c.finished(o, Outcome{}, err)
+		}
+	}
+	s.pending = nil
+}
+
 // finished posts the end of a delivery of ours. [mu held]
 func (c *Conn) finished(o *outgoing, outcome Outcome, err error) {
 	if o.done != nil {

@@ -29,9 +29,6 @@ type frameReader struct {
 	small      [64]byte
 }
 
-// buffered reports whether a whole frame may be taken without waiting.
-func (f *frameReader) buffered() bool { return f.end-f.start >= frame.HeaderSize }
-
 // header takes a protocol header: 8 bytes.
 func (f *frameReader) header() ([]byte, error) {
 	if err := f.fill(frame.HeaderSize); err != nil {

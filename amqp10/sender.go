@@ -3,7 +3,6 @@ package amqp10
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -328,6 +327,3 @@ func (s *Sender) end(err error) {
 		c.post(event{kind: evLinkClosed, snd: s, err: withoutClosed(err)})
 	}
 }
-
-// String names the link in logs.
-func (l *link) String() string { return fmt.Sprintf("%v %q", l.key.role, l.key.name) }

@@ -208,16 +208,17 @@ func (s *Session) sendEnd(err *Error) {
 
 // end makes the session's state final.
 func (s *Session) end(err error) {
+	s.changed.fire()
 	if s.over {
 		return
 	}
 	s.over, s.err = true, err
 	s.settlements, s.flowLinks, s.flowDue = nil, nil, false
-	s.changed.fire()
 }
 
 // endLinks ends all links, and fails what they had under way.
 func (s *Session) endLinks(err error) {
+	s.failOutgoing(err)
 	for _, l := range s.handles {
 		if l != nil {
 			l.end(err)

@@ -45,7 +45,7 @@ func (r *Receiver) first(t *frame.Transfer, payload []byte) *Error {
 	switch {
 	case !t.DeliveryID.Set:
 		return Errorf(ErrInvalidField, "transfer: delivery-id is missing")
-	case t.Tag == nil:
+	case t.Tag == nil && !t.Settled.Or(false):
 		return Errorf(ErrInvalidField, "transfer: delivery-tag is missing")
 	case len(t.Tag) > frame.MaxTag:
 		return Errorf(ErrInvalidField, "transfer: delivery-tag of %d bytes", len(t.Tag))
@@ -163,6 +163,7 @@ func (r *Receiver) IssueCredit(n uint32) {
 	}
 	r.credit += min(n, 1<<31-r.credit)
 	r.drain = false
+	r.topUp()
 	r.flowSoon()
 }
 

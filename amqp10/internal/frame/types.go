@@ -125,7 +125,7 @@ type Outcome struct {
 // Terminal reports whether the delivery will change its state no more.
 func (o Outcome) Terminal() bool { return o.Kind >= KindAccepted && o.Kind <= KindModified }
 
-// same reports whether two outcomes may share one disposition.
+// Same reports whether two outcomes may share one disposition.
 func (o Outcome) Same(p Outcome) bool {
 	return o.Kind == p.Kind && o.Error == p.Error && o.DeliveryFailed == p.DeliveryFailed &&
 		o.UndeliverableHere == p.UndeliverableHere && o.Annotations == nil && p.Annotations == nil &&
