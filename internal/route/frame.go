@@ -18,6 +18,7 @@ type frame struct {
 	left   int     // of the budget
 	slots  []int   // of the condition being evaluated, in body
 	body   bodyValues
+	seats  []int // by endpoint: 1 + its index in the targets of a match, or 0
 }
 
 var frames = sync.Pool{New: func() any { return new(frame) }}
@@ -33,6 +34,15 @@ func (f *frame) release() {
 	f.msg, f.sample, f.slots = nil, nil, nil
 	f.body.forget()
 	frames.Put(f)
+}
+
+// seat makes room for n endpoints.
+func (f *frame) seat(n int) {
+	if cap(f.seats) < n {
+		f.seats = make([]int, n)
+	}
+	f.seats = f.seats[:n]
+	clear(f.seats)
 }
 
 // eval evaluates a condition whose body paths are in the given slots.

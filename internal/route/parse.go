@@ -232,7 +232,7 @@ func (p *parser) conditionText() *expr {
 	if p.tok.kind == tokUnknown {
 		p.trailingSymbol()
 	}
-	p.doubt(rest, hint, "%s stands behind a complete condition, and is ignored", p.describe(rest))
+	p.doubt(rest, hint, "%q stands behind a complete condition, and is ignored", shorten(p.word(rest)))
 	return e
 }
 

@@ -221,5 +221,5 @@ func (p *parser) rest() {
 		return
 	}
 	t := token{pos: p.tok.pos, end: len(strings.TrimRight(p.text, " \t\r\n"))}
-	p.doubt(t, "one route has one sink; write another route for another", "%s stands behind a complete route, and is ignored", p.describe(t))
+	p.doubt(t, "one route has one sink; write another route for another", "%q stands behind a complete route, and is ignored", shorten(p.word(t)))
 }

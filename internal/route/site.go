@@ -6,7 +6,8 @@ import "strings"
 // at the sites on its way from the root, and nowhere else.
 type site struct {
 	below   map[string]*site // by step, in lower case
-	entries []int
+	entries []int            // to try one by one
+	chosen  []choice         // the others
 }
 
 // at finds the site of a path, and makes it if need be.
@@ -24,7 +25,7 @@ func (s *site) at(path []string) *site {
 	return s
 }
 
-func (s *site) add(i int, _ entry) { s.entries = append(s.entries, i) }
+func (s *site) add(i int) { s.entries = append(s.entries, i) }
 
 // walk tries all entries on the way that a source leads.
 func (s *site) walk(m *match, src Source) {
@@ -41,6 +42,9 @@ func (s *site) walk(m *match, src Source) {
 func (s *site) try(m *match) {
 	for _, i := range s.entries {
 		m.try(i)
+	}
+	for i := range s.chosen {
+		s.chosen[i].try(m)
 	}
 }
 

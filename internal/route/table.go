@@ -45,6 +45,7 @@ type Table struct {
 // entry is a rule made ready.
 type entry struct {
 	target    Target
+	endpoint  int // index in the table's endpoints
 	condition *Condition // nil: always true
 	slots     []int
 }
@@ -67,6 +68,7 @@ func NewTable(rules ...Rule) (*Table, error) {
 		names[r.Name] = true
 		t.add(r)
 	}
+	t.root.index(t.entries)
 	return t, nil
 }
 
@@ -91,11 +93,12 @@ func (t *Table) add(r Rule) {
 	if e.condition != nil {
 		e.slots = t.paths.addAll(e.condition.paths)
 	}
-	if !slices.Contains(t.endpoints, r.Route.into) {
-		t.endpoints = append(t.endpoints, r.Route.into)
+	if e.endpoint = slices.Index(t.endpoints, e.target.Endpoint); e.endpoint < 0 {
+		e.endpoint = len(t.endpoints)
+		t.endpoints = append(t.endpoints, e.target.Endpoint)
 	}
 	t.entries = append(t.entries, e)
-	t.root.at(r.Route.from.segments()).add(len(t.entries)-1, e)
+	t.root.at(r.Route.from.segments()).add(len(t.entries) - 1)
 }
 
 // Rules are the rules by priority, then by name.
@@ -126,35 +129,57 @@ func (t *Table) AppendMatch(dst []Target, msg *iot.Message, src Source) []Target
 type match struct {
 	table   *Table
 	msg     *iot.Message
-	frame   *frame // nil until a condition is evaluated
+	frame   *frame // nil until it is needed
 	targets []Target
-	base    int
+	base    int // where the targets of this search begin
 }
 
 // try adds entry i if its condition is true and it is not outdone already.
 func (m *match) try(i int) {
 	e := &m.table.entries[i]
-	at := m.find(e.target.Endpoint)
+	at := m.find(e)
 	if at >= 0 && !before(e.target, m.targets[at]) {
 		return
 	}
-	if e.condition != nil && m.evaluate(e) != True {
+	if e.condition != nil && m.view().eval(e.condition, e.slots) != True {
 		return
 	}
 	if at >= 0 {
 		m.targets[at] = e.target
 		return
 	}
+	if m.many() {
+		m.view().seats[e.endpoint] = len(m.targets) + 1
+	}
 	m.targets = append(m.targets, e.target)
 }
 
-func (m *match) find(e Endpoint) int {
+// many reports whether the table has so many endpoints that looking through the
+// targets for one takes longer than remembering where each is.
+func (m *match) many() bool { return len(m.table.endpoints) > 16 }
+
+// find is the index in targets of the entry's endpoint, or -1.
+func (m *match) find(e *entry) int {
+	if m.many() {
+		return m.view().seats[e.endpoint] - 1
+	}
 	for i := m.base; i < len(m.targets); i++ {
-		if m.targets[i].Endpoint == e {
+		if m.targets[i].Endpoint == e.target.Endpoint {
 			return i
 		}
 	}
 	return -1
+}
+
+// view is the frame of the message, made when it is first needed.
+func (m *match) view() *frame {
+	if m.frame == nil {
+		m.frame = newFrame(m.msg, m.table.paths)
+		if m.many() {
+			m.frame.seat(len(m.table.endpoints))
+		}
+	}
+	return m.frame
 }
 
 // before reports whether a outdoes b at the same endpoint.
@@ -163,11 +188,4 @@ func before(a, b Target) bool {
 		return a.Priority < b.Priority
 	}
 	return a.Route < b.Route
-}
-
-func (m *match) evaluate(e *entry) Result {
-	if m.frame == nil {
-		m.frame = newFrame(m.msg, m.table.paths)
-	}
-	return m.frame.eval(e.condition, e.slots)
 }
