@@ -381,3 +381,45 @@ func TestMessagesThatThePeerDoesNotTakeAreRefusedHere(t *testing.T) {
 		}
 	})
 }
+
+// A receiver that has heard enough of a message need not take the rest.
+func TestWhatIsDecidedInTheMiddleIsAborted(t *testing.T) {
+	var snd *Sender
+	scripted(t, &Server{}, acceptAll(func(s *Sender) { snd = s }), func(p *script) {
+		p.header(frame.ProtoAMQP)
+		p.wantHeader(frame.ProtoAMQP)
+		p.send(open(func(o *frame.Open) { o.MaxFrameSize = frame.Some(uint32(512)) }))
+		p.want("open")
+		p.send(func(w *wire.Encoder) {
+			b := frame.BeginSession{IncomingWindow: 1}
+			b.Append(w, 0)
+		})
+		p.want("begin")
+		p.send(receivingLink("l", 0))
+		p.want("attach")
+		p.send(flow(frame.Flow{NextIncomingID: frame.Some(uint32(0)), IncomingWindow: 1, Handle: frame.Some(uint32(0)), LinkCredit: frame.Some(uint32(9))}))
+		synctest.Wait()
+		var got []Outcome
+		for range 2 {
+			if err := snd.Send(Outgoing{Payload: make([]byte, 2000), Done: func(o Outcome, _ error) { got = append(got, o) }}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.want("transfer handle=0 delivery-id=0")
+		p.send(flow(frame.Flow{NextIncomingID: frame.Some(uint32(1)), IncomingWindow: 1, Handle: frame.Some(uint32(0)), LinkCredit: frame.Some(uint32(9)), Echo: true}))
+		p.want("transfer handle=0 more=true", "flow next-incoming-id=0 incoming-window=2048 next-outgoing-id=2 outgoing-window=2147483647 handle=0 delivery-count=1 link-credit=8 available=1")
+		p.send(disposition(frame.Disposition{Role: RoleReceiver, Settled: true, State: Rejected(nil)}))
+		p.send(flow(frame.Flow{NextIncomingID: frame.Some(uint32(2)), IncomingWindow: 2}))
+		p.want("transfer handle=0 aborted=true")
+		p.want("transfer handle=0 delivery-id=1 delivery-tag=0x0000000000000002 message-format=0 settled=false more=true")
+		if len(got) != 1 || got[0].Kind != KindRejected {
+			t.Errorf("outcomes %v", got)
+		}
+		p.send(disposition(frame.Disposition{Role: RoleReceiver, First: 1, Settled: true, State: Accepted}),
+			flow(frame.Flow{NextIncomingID: frame.Some(uint32(4)), IncomingWindow: 2}))
+		p.want("transfer handle=0 aborted=true")
+		if got := snd.s.pending; len(got) != 0 || snd.s.c.pending != 0 {
+			t.Errorf("%d deliveries and %d bytes wait", len(got), snd.s.c.pending)
+		}
+	})
+}

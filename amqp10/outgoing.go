@@ -3,6 +3,7 @@ package amqp10
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"sluice/amqp10/internal/frame"
 )
@@ -31,6 +32,7 @@ type outgoing struct {
 	snd     *Sender
 	done    func(Outcome, error)
 	settled bool
+	aborted bool // its end is not to be sent
 
 	// until the first frame is written
 	begun  bool
@@ -49,7 +51,7 @@ func (s *Session) transmit(o *outgoing) bool {
 	limit := int(s.c.maxOut) - transferOverhead
 	for s.remoteWindow > 0 {
 		w := s.c.room(min(len(o.rest), limit) + transferOverhead)
-		t := frame.Transfer{Handle: o.snd.handle, More: len(o.rest) > limit}
+		t := frame.Transfer{Handle: o.snd.handle, More: len(o.rest) > limit, Aborted: o.aborted}
 		if !o.begun {
 			s.beginDelivery(o, &t)
 		}
@@ -132,26 +134,21 @@ func (s *Session) written(o *outgoing) {
 	}
 }
 
-// dropPending takes o from those that wait. A delivery that has begun is
-// aborted, so that the peer does not wait for its end.
+// dropPending lets go of what waits of o. If it has begun, it is aborted in its
+// turn, so that the peer does not wait for its end. The caller pumps.
 func (s *Session) dropPending(o *outgoing) {
-	for i, p := range s.pending {
-		if p != o {
-			continue
-		}
-		s.c.pending -= len(o.rest)
-		switch {
-		case !o.begun:
-			o.snd.waiting--
-		case !o.snd.detachSent && s.remoteWindow > 0:
-			t := frame.Transfer{Handle: o.snd.handle, Aborted: true}
-			frame.End(s.c.w(), t.Append(s.c.w(), s.channel))
-			s.remoteWindow--
-			s.nextOutgoingID++
-		}
-		s.pending = append(s.pending[:i:i], s.pending[i+1:]...)
+	i := slices.Index(s.pending, o)
+	if i < 0 {
 		return
 	}
+	s.c.pending -= len(o.rest)
+	o.rest = nil
+	if o.begun {
+		o.aborted = true
+		return
+	}
+	o.snd.waiting--
+	s.pending = slices.Delete(s.pending, i, i+1)
 }
 
 // failOutgoing fails all that is under way, in the order in which it was sent.
