@@ -2,7 +2,6 @@ package twin
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 )
 
@@ -44,44 +43,50 @@ func (t *Twin) UnmarshalBinary(b []byte) error {
 type parts struct {
 	revision    int64
 	tagsVersion int64
-	bodies      [3]json.RawMessage // by Section
+	bodies      [3]string // by Section
 }
 
 func split(b []byte) (parts, error) {
 	if len(b) == 0 || b[0] != binaryFormat {
 		return parts{}, fmt.Errorf("%w: an unknown format", ErrCorrupt)
 	}
-	b = b[1:]
 	var p parts
-	ok := cutVersion(&b, &p.revision) && cutVersion(&b, &p.tagsVersion) &&
-		cutBody(&b, &p.bodies[Tags]) && cutBody(&b, &p.bodies[Desired]) && cutBody(&b, &p.bodies[Reported]) && len(b) == 0
+	rest := string(b[1:]) // one copy, that the bodies share
+	ok := cutVersion(&rest, &p.revision) && cutVersion(&rest, &p.tagsVersion) &&
+		cutBody(&rest, &p.bodies[Tags]) && cutBody(&rest, &p.bodies[Desired]) && cutBody(&rest, &p.bodies[Reported]) && rest == ""
 	if !ok {
 		return parts{}, fmt.Errorf("%w: cut short or too long", ErrCorrupt)
 	}
 	return p, nil
 }
 
-func cutVersion(b *[]byte, to *int64) bool {
-	n, width := binary.Uvarint(*b)
-	if width <= 0 || n > 1<<62 {
+// cutUvarint takes a number from the front of s; width is 0 if there is none.
+func cutUvarint(s string) (n uint64, width int) {
+	n, width = binary.Uvarint([]byte(s[:min(len(s), binary.MaxVarintLen64)]))
+	return n, max(width, 0)
+}
+
+func cutVersion(s *string, to *int64) bool {
+	n, width := cutUvarint(*s)
+	if width == 0 || n > 1<<62 {
 		return false
 	}
-	*b, *to = (*b)[width:], int64(n)
+	*s, *to = (*s)[width:], int64(n)
 	return true
 }
 
-func cutBody(b *[]byte, to *json.RawMessage) bool {
-	n, width := binary.Uvarint(*b)
-	if width <= 0 || n > uint64(len(*b)-width) {
+func cutBody(s *string, to *string) bool {
+	n, width := cutUvarint(*s)
+	if width == 0 || n > uint64(len(*s)-width) {
 		return false
 	}
 	end := width + int(n)
-	*to, *b = json.RawMessage((*b)[width:end]), (*b)[end:]
+	*to, *s = (*s)[width:end], (*s)[end:]
 	return true
 }
 
 func (p parts) document(s Section) (Document, error) {
-	d, err := Parse(s, p.bodies[s])
+	d, err := parseStored(s, p.bodies[s])
 	if s == Tags {
 		d.version = p.tagsVersion
 	}

@@ -100,3 +100,21 @@ func FuzzBinary(f *testing.F) {
 		}
 	})
 }
+
+func FuzzScan(f *testing.F) {
+	f.Add([]byte(`{"a":{"b":[1,{"c":"d\\"}]},"e":"}","$metadata":{}}`), "a", "b")
+	f.Add([]byte(`{"":{"\u0000":0}}`), "", "\x00")
+	f.Fuzz(func(t *testing.T, text []byte, first, second string) {
+		path := []string{first, second}
+		_, _, _ = scan(string(text), path) // must come to an end
+		d, err := Parse(Reported, text)
+		if err != nil || first == keyMetadata || first == keyVersion {
+			return
+		}
+		want, there := d.Lookup(path)
+		got, ok, err := scan(string(d.JSONWithMetadata()), path)
+		if err != nil || ok != there || string(got.AppendJSON(nil)) != string(want.AppendJSON(nil)) {
+			t.Fatalf("%q in %s: %s, %t, %v; want %s, %t", path, d.JSON(), got.AppendJSON(nil), ok, err, want.AppendJSON(nil), there)
+		}
+	})
+}

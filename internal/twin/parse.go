@@ -39,8 +39,8 @@ func readPatch(s Section, text json.RawMessage) (*node, error) {
 }
 
 // readStored reads what was checked before: by this package, or by another hub.
-func readStored(s Section, text json.RawMessage) (*node, error) {
-	return read(&reader{text: string(text), section: s})
+func readStored(s Section, text string) (*node, error) {
+	return read(&reader{text: text, section: s})
 }
 
 func read(r *reader) (*node, error) {
@@ -138,17 +138,9 @@ func (r *reader) separator(closing byte, first bool) (done bool, err error) {
 // member reads one key and its value. The read-only members at the top of a
 // patch are read over.
 func (r *reader) member() (m member, skip bool, err error) {
-	if r.peek() != '"' {
-		return m, false, r.syntax("expected a property name in quotes")
-	}
-	if m.key, err = r.string(); err != nil {
+	if m.key, err = r.name(); err != nil {
 		return m, false, err
 	}
-	r.space()
-	if !r.accept(':') {
-		return m, false, r.syntax("expected : after a property name")
-	}
-	r.space()
 	if r.rules {
 		if r.depth == 1 && (m.key == keyVersion || m.key == keyMetadata) {
 			return m, true, r.readOver()
@@ -159,6 +151,23 @@ func (r *reader) member() (m member, skip bool, err error) {
 	}
 	m.val, err = r.within(step{key: m.key})
 	return m, false, err
+}
+
+// name reads the name of a property, and goes to its value.
+func (r *reader) name() (string, error) {
+	if r.peek() != '"' {
+		return "", r.syntax("expected a property name in quotes")
+	}
+	name, err := r.string()
+	if err != nil {
+		return "", err
+	}
+	r.space()
+	if !r.accept(':') {
+		return "", r.syntax("expected : after a property name")
+	}
+	r.space()
+	return name, nil
 }
 
 // readOver reads a value that need not follow the rules.

@@ -18,6 +18,10 @@ var ErrCorrupt = errors.New("twin: corrupt document")
 // another hub. Metadata that is missing is the zero time; a missing $version
 // is 1. The limits are not checked again.
 func Parse(s Section, stored json.RawMessage) (Document, error) {
+	return parseStored(s, string(stored))
+}
+
+func parseStored(s Section, stored string) (Document, error) {
 	n, err := readStored(s, stored)
 	if err != nil {
 		return Document{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -68,7 +72,7 @@ func (n *node) restamp(metadata *node) error {
 
 // readBare reads properties that another hub has checked.
 func readBare(s Section, text json.RawMessage) (*node, error) {
-	n, err := readStored(s, text)
+	n, err := readStored(s, string(text))
 	if err != nil {
 		return nil, err
 	}

@@ -31,8 +31,8 @@ func (t Twin) appendProperties(b []byte) []byte {
 }
 
 // A View is a twin as the service shows it, to be asked for single values. A
-// view of a stored twin reads those of its documents that it is asked for and no
-// others. It is for one goroutine.
+// view of a stored twin reads what it is asked for and no more. It is for one
+// goroutine.
 type View struct {
 	owner  Owner
 	parts  parts
@@ -46,9 +46,8 @@ func NewView(owner Owner, t Twin) *View {
 	return &View{owner: owner, twin: t, known: [3]bool{true, true, true}}
 }
 
-// StoredView is a view of what [Twin.AppendBinary] wrote. It keeps stored, which
-// must not change while the view is used. The error is ErrCorrupt; what it does
-// not find, [View.Err] does when that part is read.
+// StoredView is a view of what [Twin.AppendBinary] wrote. It shares no memory
+// with stored. The error is ErrCorrupt; of what is read later, [View.Err] tells.
 func StoredView(owner Owner, stored []byte) (*View, error) {
 	p, err := split(stored)
 	if err != nil {
@@ -57,8 +56,8 @@ func StoredView(owner Owner, stored []byte) (*View, error) {
 	return &View{owner: owner, parts: p, twin: Twin{Revision: p.revision}}, nil
 }
 
-// Err is the first error of a document that was read, or nil. Such a document
-// is taken for empty.
+// Err is the first error of what was read, or nil. What could not be read is
+// taken for absent.
 func (v *View) Err() error { return v.broken }
 
 // Lookup finds the value at path in the service's JSON: "tags", "site", or
@@ -72,7 +71,7 @@ func (v *View) Lookup(path []string) (Value, bool) {
 	rest := path[1:]
 	switch path[0] {
 	case "tags":
-		return v.document(Tags).Lookup(rest)
+		return v.lookupIn(Tags, rest)
 	case "properties":
 		return v.lookupProperties(rest)
 	case "etag":
@@ -99,7 +98,25 @@ func (v *View) lookupProperties(path []string) (Value, bool) {
 	if len(path) == 1 {
 		return v.parse(v.document(section).JSONWithMetadata(), nil)
 	}
-	return v.document(section).Lookup(path[1:])
+	return v.lookupIn(section, path[1:])
+}
+
+// lookupIn finds a property in a document, if need be without reading all of it.
+func (v *View) lookupIn(s Section, path []string) (Value, bool) {
+	if v.known[s] || len(path) == 0 || path[0] == keyVersion || path[0] == keyMetadata {
+		return v.document(s).Lookup(path)
+	}
+	found, ok, err := scan(v.parts.bodies[s], path)
+	if err != nil {
+		v.fail(fmt.Errorf("%w: %s: %w", ErrCorrupt, s, err))
+	}
+	return found, ok
+}
+
+func (v *View) fail(err error) {
+	if v.broken == nil {
+		v.broken = err
+	}
 }
 
 func (v *View) parse(text []byte, err error) (Value, bool) {
@@ -133,8 +150,8 @@ func (v *View) document(s Section) Document {
 		return *at
 	}
 	d, err := v.parts.document(s)
-	if err != nil && v.broken == nil {
-		v.broken = err
+	if err != nil {
+		v.fail(err)
 	}
 	*at, v.known[s] = d, true
 	return d

@@ -141,8 +141,11 @@ func TestViewReadsOnlyWhatItIsAskedFor(t *testing.T) {
 	if _, ok := view.Lookup([]string{"tags", "a"}); ok || view.Err() != nil {
 		t.Errorf("tags: %v", view.Err())
 	}
-	if _, ok := view.Lookup([]string{"properties", "reported", "a"}); ok || !errors.Is(view.Err(), ErrCorrupt) {
-		t.Errorf("reported: %v", view.Err())
+	if _, ok := view.Lookup([]string{"properties", "reported", "a"}); ok || view.Err() != nil {
+		t.Errorf("a property: %v", view.Err())
+	}
+	if _, ok := view.Lookup([]string{"properties", "reported", "$version"}); ok && view.Err() == nil {
+		t.Errorf("the version: %v", view.Err())
 	}
 	if _, err := view.JSON(); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("whole: %v", err)
@@ -211,5 +214,33 @@ func TestValuesThatAreMadeAreThoseThatAreRead(t *testing.T) {
 	}
 	if _, err := ParseValue(json.RawMessage(`{"a":1} 2`)); err == nil || !strings.Contains(err.Error(), "JSON: not JSON at byte 8") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestScanFindsDamageWhereItLooks(t *testing.T) {
+	for text, says := range map[string]string{
+		`{a":1}`:           "expected a property name",
+		`{"a"1}`:           "expected :",
+		`{"a`:              "does not end",
+		`{"a":[1,{"b":2}`:  "a value does not end",
+		`{"a":"x`:          "a string does not end",
+		`{"a":"x\`:         "a string does not end",
+		`{"a":1,"b":tru}`:  "a value is missing",
+		`{"a":1,"b":[1,}`:  "a value is missing",
+		`{"a":1,"b":{"c":`: "a value is missing",
+	} {
+		path := []string{"b"}
+		if strings.Contains(text, `"c"`) {
+			path = []string{"b", "c"}
+		}
+		if v, ok, err := scan(text, path); ok || err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %s, %v; want %s", text, v.AppendJSON(nil), err, says)
+		}
+	}
+	if _, ok, err := scan(`{"a":{"$metadata":1,"b":2}}`, []string{"a", "b"}); !ok || err != nil {
+		t.Errorf("behind a property that is named $metadata: %t, %v", ok, err)
+	}
+	if _, ok, err := scan(`{"a":1,"$metadata":{"b`, []string{"b"}); ok || err != nil {
+		t.Errorf("damage behind the properties: %t, %v", ok, err)
 	}
 }
