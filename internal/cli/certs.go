@@ -141,8 +141,6 @@ func authorityHint(err error, key string) error {
 		return withHint(err, "give the certificate of an authority: a root, an intermediate or an edge CA")
 	case errors.Is(err, pki.ErrExpired):
 		return withHint(err, "renew it with \"sluice certs renew FILE\", or make another")
-	case errors.Is(err, pki.ErrNotYetValid):
-		return withHint(err, "look at the clock of this machine")
 	case errors.Is(err, pki.ErrKeyMismatch):
 		return withHint(err, "\"sluice certs show\" says which key belongs to which certificate")
 	case errors.Is(err, pki.ErrStray):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,14 +131,26 @@ func (e *certsEdge) next(cmd *cobra.Command, layout certLayout, issuer *pki.Auth
   [edge_ca]
   cert = %q
   pk = %q
-and see what devices will see:
-  sluice certs verify %s --host %s%s`, e.host, paths[0], paths[1], paths[2],
+%sand see what devices will see:
+  sluice certs verify %s --host %s%s`, e.host, paths[0], paths[1], paths[2], e.moreNames(),
 		shellWord(layout.server(e.host).chain), shellWord(e.host), e.flagsOf())
 	if issuer.Root() == nil && e.cert != "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s does not hold the root; devices must trust the one above %q.\n",
 			e.cert, issuer.Chain()[len(issuer.Chain())-1].Subject.CommonName)
 	}
 	return nil
+}
+
+// moreNames are the lines of a configuration for the names besides the host's.
+func (e *certsEdge) moreNames() string {
+	if len(e.others) == 0 {
+		return ""
+	}
+	quoted := make([]string, len(e.others))
+	for i, name := range e.others {
+		quoted[i] = strconv.Quote(name)
+	}
+	return "  [sluice.tls]\n  names = [" + strings.Join(quoted, ", ") + "]\n"
 }
 
 // shellWord quotes s if a shell would take it apart.

@@ -85,7 +85,7 @@ func printCertsTree(out io.Writer, inv *pki.Inventory, now time.Time) error {
 		}
 		rows = branch(rows, top, "", "", now)
 	}
-	if err := printRows(out, rows); err != nil {
+	if err := printRows(out, rows, isTerminal(out) && os.Getenv("NO_COLOR") == ""); err != nil {
 		return err
 	}
 	for _, note := range certNotes(inv) {
@@ -161,14 +161,13 @@ func filesOf(h *pki.Held) string {
 }
 
 // printRows aligns the columns; the escapes of colours have no width.
-func printRows(out io.Writer, rows []certRow) error {
+func printRows(out io.Writer, rows []certRow, colours bool) error {
 	var name, kind, life int
 	for _, r := range rows {
 		name = max(name, utf8.RuneCountInString(r.name))
 		kind = max(kind, len(r.kind))
 		life = max(life, len(r.life))
 	}
-	colours := isTerminal(out) && os.Getenv("NO_COLOR") == ""
 	for _, r := range rows {
 		text := r.life
 		if colours && r.colour != "" {

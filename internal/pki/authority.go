@@ -132,13 +132,16 @@ func selfSign(t *x509.Certificate, life time.Duration, opt Options) (*Pair, erro
 
 // issue completes t, makes a key for it if need be, and signs.
 func (a *Authority) issue(t *x509.Certificate, life time.Duration, opt Options) (*Pair, error) {
+	now, err := a.signingTime(opt.now())
+	if err != nil {
+		return nil, err
+	}
+	opt.Now = func() time.Time { return now }
 	key, err := opt.prepare(t, life)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.bound(t, opt.now()); err != nil {
-		return nil, err
-	}
+	a.bound(t)
 	if err := a.checkSubject(t); err != nil {
 		return nil, err
 	}
@@ -153,12 +156,26 @@ func (a *Authority) issue(t *x509.Certificate, life time.Duration, opt Options) 
 	return &Pair{Chain: chain, Key: key}, nil
 }
 
-// bound keeps t within the life of everything above it.
-func (a *Authority) bound(t *x509.Certificate, now time.Time) error {
+// signingTime is now, unless the clock is certainly late: no certificate is made
+// before its issuer is. A machine without a battery starts in 1970, and what it
+// makes then is to be right when its clock is.
+func (a *Authority) signingTime(now time.Time) (time.Time, error) {
 	for _, c := range a.known() {
-		if err := checkTime(c, now); err != nil {
-			return err
+		if now.Before(c.NotBefore) {
+			now = c.NotBefore
 		}
+	}
+	for _, c := range a.known() {
+		if err := checkExpired(c, now); err != nil {
+			return now, err
+		}
+	}
+	return now, nil
+}
+
+// bound keeps t within the life of everything above it.
+func (a *Authority) bound(t *x509.Certificate) {
+	for _, c := range a.known() {
 		if t.NotAfter.After(c.NotAfter) {
 			t.NotAfter = c.NotAfter
 		}
@@ -166,7 +183,6 @@ func (a *Authority) bound(t *x509.Certificate, now time.Time) error {
 			t.NotBefore = c.NotBefore
 		}
 	}
-	return nil
 }
 
 func (a *Authority) checkSubject(t *x509.Certificate) error {

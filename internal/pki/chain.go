@@ -33,12 +33,9 @@ func checkCA(c *x509.Certificate) error {
 	return nil
 }
 
-func checkTime(c *x509.Certificate, now time.Time) error {
-	switch {
-	case now.After(c.NotAfter):
+func checkExpired(c *x509.Certificate, now time.Time) error {
+	if now.After(c.NotAfter) {
 		return fmt.Errorf("%q %w since %s", commonName(c), ErrExpired, c.NotAfter.UTC().Format(time.RFC3339))
-	case now.Before(c.NotBefore):
-		return fmt.Errorf("%q is %w until %s", commonName(c), ErrNotYetValid, c.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -25,7 +25,6 @@ var (
 	ErrKeyMismatch   = errors.New("the private key does not belong to the certificate")
 	ErrNotCA         = errors.New("not an authority")
 	ErrExpired       = errors.New("expired")
-	ErrNotYetValid   = errors.New("not valid yet")
 	ErrStray         = errors.New("a certificate does not belong to the chain")
 	ErrBadName       = errors.New("not a name for a certificate")
 )

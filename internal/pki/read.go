@@ -10,7 +10,8 @@ import (
 
 // ParseAuthority reads an authority that somebody brings: its certificate first,
 // those above it in any order, with or without the root. It refuses what could
-// not sign certificates that others accept, and says why.
+// not sign certificates that others accept, and says why. One that is not valid yet
+// is not refused: it is the clock that is wrong, more often than not.
 func ParseAuthority(certPEM, keyPEM []byte) (*Authority, error) {
 	certs, err := ParseCertificates(certPEM)
 	if err != nil {
@@ -118,7 +119,7 @@ func newAuthority(certs []*x509.Certificate, key crypto.Signer) (*Authority, err
 		return nil, err
 	}
 	for _, c := range certs {
-		if err := checkTime(c, time.Now()); err != nil {
+		if err := checkExpired(c, time.Now()); err != nil {
 			return nil, err
 		}
 	}
