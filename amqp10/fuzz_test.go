@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"sluice/amqp10/internal/frame"
+	"sluice/amqp10/internal/wire"
 )
 
 // stages are what a peer has sent, all of it right, before it turns hostile.
@@ -113,4 +114,61 @@ func checkBounds(t *testing.T, c *Conn, senders []*Sender) {
 			t.Errorf("%v: %d wait, %d unsettled", s, s.waiting, s.s.unsettledOut.live)
 		}
 	}
+}
+
+// FuzzClient_A16 is a client whose server is hostile, from the first byte or
+// after the open.
+func FuzzClient_A16(f *testing.F) {
+	good := append([]byte(frame.ProtoAMQP), appended(open(nil))...)
+	for _, seed := range append(hostileSeeds(), appended(answer)) {
+		f.Add(true, seed)
+		f.Add(false, seed)
+	}
+	f.Fuzz(func(t *testing.T, opened bool, hostile []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			go func() {
+				if opened {
+					_, _ = theirs.Write(good)
+				}
+				_, _ = theirs.Write(hostile)
+				synctest.Wait()
+				_ = theirs.Close()
+			}()
+			c, err := NewConn(t.Context(), ours, ClientConfig{})
+			if err != nil {
+				return
+			}
+			useClient(t, c)
+			_ = c.Close(t.Context())
+		})
+	})
+}
+
+// useClient does what it can.
+func useClient(t *testing.T, c *Conn) {
+	s, err := c.NewSession(t.Context())
+	if err != nil {
+		return
+	}
+	if snd, err := s.AttachSender(t.Context(), SenderConfig{Name: "s"}); err == nil {
+		_, _ = snd.Deliver(t.Context(), Outgoing{Payload: payload("x")})
+	}
+	if rcv, err := s.AttachReceiver(t.Context(), ReceiverConfig{Name: "r", Window: 5}); err == nil {
+		if d, err := rcv.Receive(t.Context()); err == nil {
+			d.Accept()
+		}
+	}
+}
+
+// answer is what a server says to useClient.
+func answer(w *wire.Encoder) {
+	b := frame.BeginSession{RemoteChannel: frame.Some(uint16(0)), IncomingWindow: 10}
+	b.Append(w, 0)
+	receivingLink("s", 0)(w)
+	credit(0, 0, 3)(w)
+	disposition(frame.Disposition{Role: RoleReceiver, Settled: true, State: Accepted})(w)
+	sendingLink("r", 1)(w)
+	whole(1, 0)(w)
 }
