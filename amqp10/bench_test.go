@@ -3,6 +3,7 @@ package amqp10
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"runtime"
@@ -50,26 +51,38 @@ func (d *disk) run(ctx context.Context) {
 	}
 }
 
+// place is where a server of a benchmark is to be found.
+type place struct {
+	addr string
+	tls  *tls.Config // of clients; nil: plain TCP
+}
+
 // served runs a server on loopback for a benchmark.
-func served(b testing.TB, s *Server, h Handler) string {
+func served(b *testing.B, s *Server, h Handler, secure bool) place {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
+	}
+	p := place{addr: l.Addr().String()}
+	if secure {
+		cert, pool := certificate(b)
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		p.tls = &tls.Config{RootCAs: pool}
 	}
 	s.Open = func(*Conn) (Handler, error) { return h, nil }
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(ctx, l) })
 	b.Cleanup(func() { cancel(); wg.Wait() })
-	return l.Addr().String()
+	return p
 }
 
-func dial(b testing.TB, addr string) *Conn {
+func (p place) dial(b *testing.B, limits Limits) *Conn {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	c, err := Dial(ctx, addr, ClientConfig{})
+	c, err := Dial(ctx, p.addr, ClientConfig{TLS: p.tls, Limits: limits})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -101,42 +114,47 @@ func (l *load) settled(Outcome, error) {
 }
 
 // BenchmarkSettledLate is messages a second that arrive, are handed to another
-// goroutine, and are accepted from there; server and client in this process.
+// goroutine, and are accepted from there, with a credit of 100; server and
+// client in this process.
 func BenchmarkSettledLate(b *testing.B) {
-	for _, conns := range []int{1, 100} {
-		b.Run(fmt.Sprintf("conns=%d", conns), func(b *testing.B) {
-			d := &disk{more: make(chan struct{}, 1)}
-			ctx, cancel := context.WithCancel(context.Background())
-			var wg sync.WaitGroup
-			wg.Go(func() { d.run(ctx) })
-			defer wg.Wait()
-			defer cancel()
-			addr := served(b, &Server{}, handler{attach: func(r *LinkRequest) {
-				r.AcceptReceiver(ReceiverConfig{Window: 100, OnDelivery: d.take})
-			}})
-			p, _ := telemetry().AppendTo(nil)
-			loads := make([]*load, conns)
-			for i := range loads {
-				loads[i] = newLoad(b, addr, p, b.N/conns+1)
-			}
-			b.SetBytes(int64(len(p)))
-			b.ReportAllocs()
-			b.ResetTimer()
-			for _, l := range loads {
-				close(l.start)
-			}
-			for _, l := range loads {
-				<-l.done
-			}
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
-		})
+	for _, secure := range []bool{false, true} {
+		for _, conns := range []int{1, 100} {
+			b.Run(fmt.Sprintf("tls=%v/conns=%d", secure, conns), func(b *testing.B) { settleLate(b, secure, conns) })
+		}
 	}
 }
 
-func newLoad(b *testing.B, addr string, payload []byte, n int) *load {
+func settleLate(b *testing.B, secure bool, conns int) {
+	d := &disk{more: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { d.run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	p := served(b, &Server{}, handler{attach: func(r *LinkRequest) {
+		r.AcceptReceiver(ReceiverConfig{Window: 100, OnDelivery: d.take})
+	}}, secure)
+	payload, _ := telemetry().AppendTo(nil)
+	loads := make([]*load, conns)
+	for i := range loads {
+		loads[i] = newLoad(b, p, payload, b.N/conns+1)
+	}
+	b.SetBytes(int64(len(payload)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, l := range loads {
+		close(l.start)
+	}
+	for _, l := range loads {
+		<-l.done
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+func newLoad(b *testing.B, p place, payload []byte, n int) *load {
 	b.Helper()
-	s, err := dial(b, addr).NewSession(context.Background())
+	s, err := p.dial(b, Limits{}).NewSession(context.Background())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -154,7 +172,7 @@ func newLoad(b *testing.B, addr string, payload []byte, n int) *load {
 func BenchmarkIdleConnections(b *testing.B) {
 	const conns = 1000
 	for b.Loop() {
-		addr := served(b, &Server{}, acceptAll(nil))
+		addr := served(b, &Server{}, acceptAll(nil), false).addr
 		before := heap()
 		var peers []net.Conn
 		for range conns {
@@ -201,4 +219,34 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse
+}
+
+// BenchmarkTenThousandLinks is the time in which one connection attaches 10,000
+// links, 100 at a time, as an uplink for as many devices would.
+func BenchmarkTenThousandLinks(b *testing.B) {
+	const links = 10_000
+	limits := Limits{Links: links}
+	p := served(b, &Server{Limits: limits}, acceptAll(nil), false)
+	before := heap()
+	for b.Loop() {
+		s, err := p.dial(b, limits).NewSession(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				for range links / 100 {
+					if _, err := s.AttachSender(context.Background(), SenderConfig{}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.ReportMetric(float64(int64(heap()-before))/links, "B/link")
+		if err := s.Conn().Close(context.Background()); err != nil {
+			b.Error(err)
+		}
+	}
 }
