@@ -8,6 +8,12 @@ func (d Document) Diff(next Document) json.RawMessage {
 	return appendValue(nil, diff(d.object(), next.object()))
 }
 
+// Change is what a device is told when before has become d: their [Document.Diff],
+// with the $version of d.
+func (d Document) Change(before Document) json.RawMessage {
+	return d.appendVersion(appendOpen(nil, diff(before.object(), d.object())))
+}
+
 // diff compares two objects. Two values that are both objects are compared
 // within; any others are replaced. A patch can always say it, because no
 // document contains null.

@@ -112,6 +112,22 @@ func TestDiffSaysOnlyWhatChanged(t *testing.T) {
 	}
 }
 
+func TestChangeIsTheDiffWithItsVersion(t *testing.T) {
+	before := document(t, Desired, `{"a":1,"b":2}`)
+	after, err := before.Merge(json.RawMessage(`{"a":null,"c":{"d":1.0}}`), epoch)
+	must(t, after, err)
+	if got, want := string(after.Change(before)), `{"a":null,"c":{"d":1.0},"$version":3}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := string(after.Change(after)), `{"$version":3}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	followed, err := before.Follow(after.Change(before), 3, epoch)
+	if must(t, followed, err); !followed.Equal(after) {
+		t.Errorf("who followed has %s, not %s", followed.JSON(), after.JSON())
+	}
+}
+
 func TestJoinedPatchDoesWhatTheTwoDo(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := document(t, Reported, string(marshal(t, objects(false).Draw(rt, "document"))))
