@@ -18,7 +18,9 @@ type frame struct {
 	left   int     // of the budget
 	slots  []int   // of the condition being evaluated, in body
 	body   bodyValues
-	seats  []int // by endpoint: 1 + its index in the targets of a match, or 0
+
+	seats []int // by endpoint: 1 + its index in the targets of a match, or 0
+	taken []int // the endpoints whose seat is not 0
 }
 
 var frames = sync.Pool{New: func() any { return new(frame) }}
@@ -33,6 +35,10 @@ func newFrame(msg *iot.Message, paths *plan) *frame {
 func (f *frame) release() {
 	f.msg, f.sample, f.slots = nil, nil, nil
 	f.body.forget()
+	for _, endpoint := range f.taken {
+		f.seats[endpoint] = 0
+	}
+	f.taken = f.taken[:0]
 	frames.Put(f)
 }
 
@@ -42,7 +48,11 @@ func (f *frame) seat(n int) {
 		f.seats = make([]int, n)
 	}
 	f.seats = f.seats[:n]
-	clear(f.seats)
+}
+
+func (f *frame) take(endpoint, seat int) {
+	f.seats[endpoint] = seat
+	f.taken = append(f.taken, endpoint)
 }
 
 // eval evaluates a condition whose body paths are in the given slots.

@@ -3,6 +3,8 @@ package route
 import (
 	"bytes"
 	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // maxDepth is how deep objects and arrays of a body may lie in each other.
@@ -276,7 +278,8 @@ func unquote(raw []byte) string {
 		case raw[0] != '\\':
 			out, raw = append(out, raw[0]), raw[1:]
 		case raw[1] == 'u':
-			out, raw = appendUnit(out, hexUnit(raw)), raw[6:]
+			r, n := unquoteUnicode(raw)
+			out, raw = utf8.AppendRune(out, r), raw[n:]
 		default:
 			c, ok := jsonEscapes[raw[1]]
 			if !ok {
@@ -285,7 +288,22 @@ func unquote(raw []byte) string {
 			out, raw = append(out, c), raw[2:]
 		}
 	}
-	return joinSurrogates(string(out))
+	return string(out)
+}
+
+// unquoteUnicode resolves an escape of four digits, or two that are a pair. A
+// surrogate by itself becomes the replacement character.
+func unquoteUnicode(raw []byte) (r rune, size int) {
+	r = rune(hexUnit(raw))
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if rest := raw[6:]; len(rest) >= 6 && rest[0] == '\\' && rest[1] == 'u' {
+		if pair := utf16.DecodeRune(r, rune(hexUnit(rest))); pair != utf8.RuneError {
+			return pair, 12
+		}
+	}
+	return utf8.RuneError, 6
 }
 
 func hexUnit(raw []byte) uint16 {

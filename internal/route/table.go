@@ -45,7 +45,7 @@ type Table struct {
 // entry is a rule made ready.
 type entry struct {
 	target    Target
-	endpoint  int // index in the table's endpoints
+	endpoint  int        // index in the table's endpoints
 	condition *Condition // nil: always true
 	slots     []int
 }
@@ -149,7 +149,7 @@ func (m *match) try(i int) {
 		return
 	}
 	if m.many() {
-		m.view().seats[e.endpoint] = len(m.targets) + 1
+		m.view().take(e.endpoint, len(m.targets)+1)
 	}
 	m.targets = append(m.targets, e.target)
 }
