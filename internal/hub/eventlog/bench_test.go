@@ -92,6 +92,7 @@ func BenchmarkRead(b *testing.B) {
 	r := mustRead(b, l, p, Earliest())
 	b.ReportAllocs()
 	b.SetBytes(256)
+	b.ResetTimer()
 	for n := 0; n < b.N; {
 		events, err := r.Poll(1000)
 		if err != nil {
