@@ -64,12 +64,6 @@ func lifeOf(c *x509.Certificate) time.Duration {
 	return max(c.NotAfter.Sub(c.NotBefore)-Backdate, time.Minute)
 }
 
-// RenewAt is when a certificate is due to be renewed: after 80 % of its life.
-// A program that slept past that moment renews at once when it wakes.
-func RenewAt(c *x509.Certificate) time.Time {
-	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 5)
-}
-
 // KeyTypeOf returns the type of a public key, and false if it is of another kind
 // than [KeyTypes] lists.
 func KeyTypeOf(pub crypto.PublicKey) (KeyType, bool) {

@@ -101,10 +101,3 @@ func TestASelfSignedDeviceIsRenewedWithOtherThumbprints(t *testing.T) {
 		t.Errorf("thumbprint %s, was %s", is, was)
 	}
 }
-
-func TestT8_RenewalIsDueAfterFourFifthsOfALife(t *testing.T) {
-	p := must(SelfSigned("pump-8", Options{Valid: 100*24*time.Hour - Backdate}))
-	if left := p.Leaf().NotAfter.Sub(RenewAt(p.Leaf())); left != 20*24*time.Hour {
-		t.Errorf("due %v before the end of 100 days", left)
-	}
-}
