@@ -128,7 +128,8 @@ func (c *Conn) Mechanism() Symbol { return c.mechanism }
 // RemoteAddr returns the peer's network address.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
-// TLS returns the state of the TLS connection, or nil if there is none.
+// TLS returns the state of the TLS connection, or nil if there is none: that
+// is, if the network connection has no method ConnectionState, as tls.Conn has.
 func (c *Conn) TLS() *tls.ConnectionState {
 	t, ok := c.nc.(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
@@ -195,6 +196,7 @@ func (c *Conn) fail(err *Error) {
 		return
 	}
 	c.setErr(err)
+	c.flushSessions() // what has been decided is said
 	frame.AppendClose(c.w(), err)
 	c.closeSent = true
 	c.kick()
@@ -294,6 +296,7 @@ func (c *Conn) farewell() {
 	c.mu.Lock()
 	if c.timer != nil {
 		c.timer.Stop()
+		c.timer = nil
 	}
 	for c.writing && c.broken == nil {
 		c.space.Wait()

@@ -424,6 +424,30 @@ func TestOutcomesThatBecomeReadyTogetherLeaveAsRanges(t *testing.T) {
 	})
 }
 
+func TestOutcomesAreSaidBeforeTheEnd(t *testing.T) {
+	for name, end := range map[string]struct {
+		f    func(*Receiver)
+		want string
+	}{
+		"link":       {func(r *Receiver) { r.CloseWith(nil) }, "detach"},
+		"session":    {func(r *Receiver) { r.Session().CloseWith(nil) }, "end"},
+		"connection": {func(r *Receiver) { r.Conn().CloseWith(nil) }, "close"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []*Delivery
+			scripted(t, &Server{}, keep(5, &got), func(p *script) {
+				p.opened().send(sendingLink("l", 0))
+				p.want("attach")
+				p.send(whole(0, 0))
+				synctest.Wait()
+				got[0].Accept()
+				end.f(got[0].Receiver())
+				p.want("disposition role=true first=0 settled=true state=accepted()", end.want)
+			})
+		})
+	}
+}
+
 func TestReceiverSecondSettlesAfterTheSender(t *testing.T) {
 	var got []*Delivery
 	scripted(t, &Server{}, keep(2, &got), func(p *script) {

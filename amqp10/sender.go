@@ -133,9 +133,9 @@ func (s *Sender) MaxMessageSize() uint64 {
 }
 
 // Send sends a message if the peer has given credit for it, else it returns
-// ErrNoCredit. Other errors are those of the link's end, of a message that
-// cannot be encoded, and amqp:link:message-size-exceeded. When it returns nil,
-// o.Done will be called.
+// ErrNoCredit. Other errors are those of the link's end (net.ErrClosed if there
+// was none), of a message that cannot be encoded, and
+// amqp:link:message-size-exceeded. When it returns nil, o.Done will be called.
 func (s *Sender) Send(o Outgoing) error {
 	b, free, err := o.encoded()
 	if err != nil {

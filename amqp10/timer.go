@@ -36,7 +36,7 @@ func (c *Conn) untilTick(now time.Time) time.Duration {
 func (c *Conn) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closeSent || c.ended || c.broken != nil {
+	if c.closeSent || c.timer == nil || c.broken != nil {
 		return
 	}
 	now := time.Now()
