@@ -59,6 +59,9 @@ type Question struct {
 // OpenSSL and crypto/x509 do, with two exceptions in which it is stricter: the
 // chain must be in order, and a device must not be an authority.
 func Verify(chain []*x509.Certificate, q Question) []Problem {
+	if len(chain) == 0 {
+		return []Problem{{Other, "", "there is no certificate", "configure one, or send it"}}
+	}
 	if q.Now.IsZero() {
 		q.Now = time.Now()
 	}

@@ -87,6 +87,7 @@ func TestVerifySaysEveryReason(t *testing.T) {
 		{"another's key", chain, with(func(q *Question) { q.Key = s.edge.key }), []Reason{KeyMismatch}, "does not belong"},
 		{"a path that is too long", cutPath(t, s).Chain, host, []Reason{PathTooLong}, `"gw edge CA" permits 0`},
 		{"outside of what its authority may name", outside.Chain, host, []Reason{Other}, "not permitted"},
+		{"nothing at all", nil, host, []Reason{Other}, "no certificate"},
 		{"several things at once", chain[:1], Question{Roots: roots, Host: "gw", Now: day(400), Key: s.device.Key},
 			[]Reason{MissingIntermediate, Expired, WrongName, KeyMismatch}, ""},
 	}
