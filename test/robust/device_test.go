@@ -37,14 +37,22 @@ type device struct {
 	// persistent devices send again what was not acknowledged when a connection
 	// ended; others leave its fate unknown.
 	persistent bool
+	ttl        time.Duration // after which a message need not arrive; 0 for never
+	answer     time.Duration // longest wait for an acknowledgement; 0 for ever
 
 	next    uint64   // number of the last message
 	waiting []uint64 // sent and not acknowledged, in the order of sending
 
 	mu     sync.Mutex
-	acked  []uint64
+	acked  []answered
 	delays []time.Duration // from sending to PUBACK
 	logins int
+}
+
+// answered is a message that was acknowledged.
+type answered struct {
+	seq     uint64
+	expires time.Time // zero if it does not
 }
 
 // acknowledged returns how many messages were acknowledged.
@@ -134,7 +142,7 @@ func (d *device) talk(ctx, last context.Context, c *connection) {
 			}
 			d.settle(append([]uint16{id}, drained(acks)...), sentAt)
 		case <-tick.C:
-			if ctx.Err() == nil && !d.send(c, d.burst(), sentAt) {
+			if d.overdue(sentAt) || ctx.Err() == nil && !d.send(c, d.burst(), sentAt) {
 				d.giveUp()
 				return
 			}
@@ -145,6 +153,11 @@ func (d *device) talk(ctx, last context.Context, c *connection) {
 			return
 		}
 	}
+}
+
+// overdue reports whether the oldest answer has been awaited for too long.
+func (d *device) overdue(sentAt map[uint64]time.Time) bool {
+	return d.answer > 0 && len(d.waiting) > 0 && time.Since(sentAt[d.waiting[0]]) > d.answer
 }
 
 // listen passes on the numbers of PUBACKs until the connection ends.
@@ -200,11 +213,14 @@ func (d *device) send(c *connection, seqs []uint64, sentAt map[uint64]time.Time)
 		events[i] = ledger.Event{Kind: ledger.Sent, Sender: d.id, Seq: seq, Hash: ledger.Hash(body), Endpoints: []string{endpoint}}
 		out = append(out, publish(telemetry(d.id), 1, packetID(seq), body, false)...)
 	}
-	d.record(events...)
 	now := time.Now()
-	for _, seq := range seqs {
+	for i, seq := range seqs {
 		sentAt[seq] = now
+		if d.ttl > 0 {
+			events[i].Expires = now.Add(d.ttl)
+		}
 	}
+	d.record(events...)
 	_, err := c.Write(out)
 	return err == nil
 }
@@ -218,7 +234,7 @@ func packetID(seq uint64) uint16 { return uint16(seq%0xFFFF) + 1 }
 func (d *device) settle(ids []uint16, sentAt map[uint64]time.Time) {
 	now := time.Now()
 	var events []ledger.Event
-	var seqs []uint64
+	var acked []answered
 	var delays []time.Duration
 	for _, id := range ids {
 		if len(d.waiting) == 0 || packetID(d.waiting[0]) != id {
@@ -228,13 +244,17 @@ func (d *device) settle(ids []uint16, sentAt map[uint64]time.Time) {
 		seq := d.waiting[0]
 		d.waiting = d.waiting[1:]
 		events = append(events, ledger.Event{Kind: ledger.Acknowledged, Sender: d.id, Seq: seq})
-		seqs, delays = append(seqs, seq), append(delays, now.Sub(sentAt[seq]))
+		a := answered{seq: seq}
+		if d.ttl > 0 {
+			a.expires = sentAt[seq].Add(d.ttl)
+		}
+		acked, delays = append(acked, a), append(delays, now.Sub(sentAt[seq]))
 		delete(sentAt, seq)
 	}
 	d.record(events...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.acked, d.delays = append(d.acked, seqs...), append(d.delays, delays...)
+	d.acked, d.delays = append(d.acked, acked...), append(d.delays, delays...)
 }
 
 // giveUp notes that a connection ended before an answer came.

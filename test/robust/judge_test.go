@@ -19,9 +19,8 @@ type judge struct {
 	ledger *ledger.Writer
 	events chan ledger.Event
 
-	mu     sync.Mutex
-	have   map[string]map[uint64]bool // messages at the hub, by sender; they are in the ledger
-	breaks int                        // times that the hub's events broke off
+	mu   sync.Mutex
+	have map[string]map[uint64]bool // messages at the hub, by sender; they are in the ledger
 }
 
 // attend begins to follow, until the end of the test.
@@ -45,11 +44,7 @@ func attend(t *testing.T, hub *service.Client, w *ledger.Writer) *judge {
 	return j
 }
 
-func (j *judge) broken(error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.breaks++
-}
+func (j *judge) broken(err error) { j.t.Logf("the hub's events broke off: %v", err) }
 
 // take makes a receipt of an event.
 func (j *judge) take(e *hubevent.Event) error {
@@ -94,6 +89,16 @@ func (j *judge) note(batch []ledger.Event) {
 	}
 }
 
+// total counts the messages that are at the hub.
+func (j *judge) total() (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, seqs := range j.have {
+		n += len(seqs)
+	}
+	return n
+}
+
 // received counts the messages of a sender that are at the hub.
 func (j *judge) received(sender string) int {
 	j.mu.Lock()
@@ -101,14 +106,16 @@ func (j *judge) received(sender string) int {
 	return len(j.have[sender])
 }
 
-// missing counts the acknowledged messages that are not at the hub.
+// missing counts the acknowledged messages that are not at the hub, and have not
+// expired.
 func (j *judge) missing(devices []*device) (n int) {
+	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, d := range devices {
 		d.mu.Lock()
-		for _, seq := range d.acked {
-			if !j.have[d.id][seq] {
+		for _, a := range d.acked {
+			if !j.have[d.id][a.seq] && (a.expires.IsZero() || a.expires.After(now)) {
 				n++
 			}
 		}

@@ -12,11 +12,48 @@ func (s *site) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(s.rng.Int64N(int64(most-least)))
 }
 
-// A gateway that is killed has, of each device, at most a window of messages on
-// their way to the hub, and as many that the hub has acknowledged in the moment
-// before.
+// inFlight is what a fault may have caught: of each device at most a window of
+// messages on their way to the hub, and as many that the hub acknowledged in the
+// moment before.
 func inFlight(devices int) ledger.Rules {
 	return ledger.Rules{Slack: 500 * time.Millisecond, Window: 2 * 64 * devices}
+}
+
+func (s *site) killGateway() {
+	s.t.Helper()
+	s.fault("kill:gateway")
+	s.gateway.kill()
+	s.startGateway()
+}
+
+func (s *site) killHub() {
+	s.t.Helper()
+	s.fault("kill:hub")
+	s.hub.kill()
+	s.startHub()
+}
+
+func (s *site) killBoth() {
+	s.t.Helper()
+	s.fault("kill:both")
+	s.hub.kill()
+	s.gateway.kill()
+	s.startGateway() // without a hub
+	s.startHub()
+}
+
+func (s *site) cut() {
+	s.t.Helper()
+	s.fault("cut")
+	s.mqtt.cut()
+	s.https.cut()
+}
+
+func (s *site) mend() {
+	s.t.Helper()
+	s.fault("mend") // what comes now may have been under way since the cut
+	s.must(s.mqtt.mend())
+	s.must(s.https.mend())
 }
 
 func TestD1_NothingAcknowledgedIsLostWhenTheGatewayIsKilledAgainAndAgain(t *testing.T) {
@@ -24,15 +61,71 @@ func TestD1_NothingAcknowledgedIsLostWhenTheGatewayIsKilledAgainAndAgain(t *test
 	s := newSite(t, fleet(16))
 	s.load(func() {
 		for range n {
-			wait(s.between(50*time.Millisecond, 1500*time.Millisecond))
-			s.fault("kill:gateway")
-			s.gateway.kill()
-			s.startGateway()
+			wait(s.between(50*time.Millisecond, 1200*time.Millisecond))
+			s.killGateway()
 		}
 		s.progress(100)
 	})
-	r := s.verdict(inFlight(len(s.devices)))
-	if r.Faults != n {
+	if r := s.verdict(inFlight(len(s.devices))); r.Faults != n {
 		t.Errorf("%d faults, want %d", r.Faults, n)
 	}
+}
+
+// In half of the rounds the gateway dies without having reached the hub, in the
+// others while it drains what has piled up.
+func TestD2_NothingAcknowledgedIsLostWhenTheGatewayIsKilledWhileItDrains(t *testing.T) {
+	n := kills(t, 12)
+	s := newSite(t, fleet(8))
+	for _, d := range s.devices {
+		d.every = 5 * time.Millisecond
+	}
+	s.load(func() {
+		for round := range n {
+			s.cut()
+			s.progress(500)
+			if round%2 == 0 {
+				before := s.judge.total()
+				s.mend()
+				eventually(t, patience, "draining", func() bool { return s.judge.total() > before })
+				wait(s.between(0, 100*time.Millisecond))
+			}
+			s.killGateway()
+		}
+		s.mend()
+	})
+	s.verdict(inFlight(len(s.devices)))
+}
+
+func TestD1_NothingAcknowledgedIsLostWhateverDiesAndWhateverIsCut(t *testing.T) {
+	n := kills(t, 20)
+	s := newSite(t, fleet(12))
+	faults := []func(){s.killGateway, s.killHub, s.killBoth, s.cut, s.mend, s.mend}
+	s.load(func() {
+		for range n {
+			wait(s.between(50*time.Millisecond, 800*time.Millisecond))
+			faults[s.rng.IntN(len(faults))]()
+		}
+		s.mend()
+		s.progress(100)
+	})
+	s.verdict(inFlight(len(s.devices)))
+}
+
+func TestD12_AskedToEndUnderLoadItEndsSoonAndNothingIsLost(t *testing.T) {
+	n := kills(t, 8)
+	s := newSite(t, fleet(12))
+	s.load(func() {
+		for round := range n {
+			if round == n/2 {
+				s.cut() // ending must not wait for the hub
+			}
+			s.progress(200)
+			wait(s.between(0, 300*time.Millisecond))
+			s.fault("term:gateway")
+			s.stop()
+			s.startGateway()
+		}
+		s.mend()
+	})
+	s.verdict(inFlight(len(s.devices)))
 }

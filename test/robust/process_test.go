@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -20,6 +21,8 @@ type process struct {
 	name string
 	args []string
 	wrap []string // command in front of the program: a shell that sets limits
+
+	program string // another than ours; "" for ours
 
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when it has ended
@@ -55,9 +58,12 @@ func (p *process) confess() {
 // start starts the program.
 func (p *process) start() {
 	p.t.Helper()
-	path, err := program()
-	if err != nil {
-		p.t.Fatal(err)
+	path := p.program
+	if path == "" {
+		var err error
+		if path, err = program(); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	args := append(append([]string{}, p.wrap...), append([]string{path}, p.args...)...)
 	cmd := exec.Command(args[0], args[1:]...)
@@ -148,6 +154,13 @@ func (p *process) until(limit time.Duration, texts ...string) {
 			p.t.Fatalf("%s did not say %q within %v", p.name, texts, limit)
 		}
 	}
+}
+
+// untilMore waits for one more line that has all of texts in it.
+func (p *process) untilMore(limit time.Duration, texts ...string) {
+	p.t.Helper()
+	before := p.count(texts...)
+	eventually(p.t, limit, fmt.Sprintf("%s saying %q", p.name, texts), func() bool { return p.count(texts...) > before })
 }
 
 // running reports whether the process has been started and has not ended.

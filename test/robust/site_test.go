@@ -47,6 +47,7 @@ type site struct {
 	owner   sas.ConnectionString
 	keys    map[string]iot.Secret
 	devices []*device
+	idle    *device // registered like the others; sends nothing by itself
 
 	script *ledger.Writer // the faults
 	judge  *judge
@@ -61,7 +62,6 @@ type option func(*plan)
 type plan struct {
 	storage string // lines of [sluice.storage]
 	dataDir string // the gateway's, if not in the site's directory
-	clock   string // offset of the gateway's clock, for faketime
 }
 
 // newSite makes a site with devices, and starts it.
@@ -75,12 +75,13 @@ func newSite(t *testing.T, ids []string, options ...option) *site {
 	s.rng = rand.New(rand.NewPCG(s.seed, 0))
 	t.Logf("seed: SLUICE_SEED=%d", s.seed)
 	s.makeCertificates()
-	connection := s.register(ids)
+	connection := s.register(append([]string{"idle"}, ids...))
 	s.layCables()
 	s.configure(connection, p)
 	s.startHub()
 	s.openLedgers(ids)
 	s.startGateway()
+	s.gateway.until(patience, "scope refreshed") // before that it knows nobody
 	return s
 }
 
@@ -232,13 +233,27 @@ func (s *site) openLedgers(ids []string) {
 	client, err := service.New(s.owner, service.Options{Roots: s.roots, Address: "127.0.0.1", Port: portOf(s.https.to)})
 	s.must(err)
 	s.judge = attend(s.t, client, s.openLedger("hub"))
+	s.idle = s.newDevice("idle", s.keys["idle"])
 	for i, id := range ids {
-		s.devices = append(s.devices, &device{
-			t: s.t, id: id, hub: hubName, addr: s.addr, key: s.keys[id],
-			tls:    &tls.Config{RootCAs: s.roots, ServerName: gatewayName, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
-			ledger: s.openLedger(id), rng: rand.New(rand.NewPCG(s.seed, uint64(i+1))),
-			window: 16, size: 256, every: 20 * time.Millisecond, persistent: i%2 == 0,
-		})
+		d := s.newDevice(id, s.keys[id])
+		d.ledger, d.rng, d.persistent = s.openLedger(id), rand.New(rand.NewPCG(s.seed, uint64(i+1))), i%2 == 0
+		s.devices = append(s.devices, d)
+	}
+}
+
+// newDevice makes a device that has nothing to write on.
+func (s *site) newDevice(id string, key iot.Secret) *device {
+	return &device{
+		t: s.t, id: id, hub: hubName, addr: s.addr, key: key, tls: s.clientTLS(),
+		window: 16, size: 256, every: 20 * time.Millisecond,
+	}
+}
+
+// clientTLS is how a client trusts the gateway.
+func (s *site) clientTLS() *tls.Config {
+	return &tls.Config{
+		RootCAs: s.roots, ServerName: gatewayName, MinVersion: tls.VersionTLS12,
+		ClientSessionCache: tls.NewLRUClientSessionCache(1),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"testing"
 	"time"
 
 	"sluice/internal/sas"
@@ -160,4 +161,20 @@ func (c *connection) login(d dialect) error {
 		return refusedError(body[1])
 	}
 	return nil
+}
+
+// ping waits for a PINGRESP.
+func (c *connection) ping(t *testing.T) {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(patience)) // of an open connection
+	_, err := c.Write(pingreq)
+	if err == nil {
+		var kind byte
+		if kind, _, err = readPacket(c.in); err == nil && kind != typePong {
+			err = fmt.Errorf("packet %d", kind)
+		}
+	}
+	if err != nil {
+		t.Errorf("PINGREQ: %v", err)
+	}
 }
