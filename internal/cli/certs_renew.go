@@ -130,8 +130,8 @@ func collect(all []*pki.Held, h *pki.Held) []*pki.Held {
 	return all
 }
 
-// places are where keys and issuers may be: the directory, and those of the
-// files, with the neighbour in which Microsoft's guides keep keys.
+// places are where keys and issuers may be: the directory with what is below it,
+// and beside the files, with the neighbour in which Microsoft's guides keep keys.
 func (r *certsRenew) places(args []string) []string {
 	places := slices.Clone(args)
 	if _, err := os.Stat(r.dir); err == nil || len(args) == 0 {
@@ -139,13 +139,26 @@ func (r *certsRenew) places(args []string) []string {
 	}
 	for _, file := range args {
 		dir := filepath.Dir(file)
-		places = append(places, dir)
-		private := filepath.Join(dir, "..", "private")
-		if _, err := os.Stat(private); err == nil {
-			places = append(places, private)
-		}
+		places = append(places, filesIn(dir)...)
+		places = append(places, filesIn(filepath.Join(dir, "..", "private"))...)
 	}
 	return places
+}
+
+// filesIn lists the files of a directory without what is below it, which may be
+// somebody's whole home.
+func filesIn(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // what is missing there is said where it is needed
+	}
+	var files []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files
 }
 
 // renew makes one certificate again if it is due, and says what it did.

@@ -77,7 +77,7 @@ func (v *certsVerify) run(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
-	q, err := v.question(layout, file, chain)
+	q, err := v.question(layout, chain)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func keyBeside(file string) string {
 	return ""
 }
 
-func (v *certsVerify) question(layout certLayout, file string, chain []*x509.Certificate) (q pki.Question, err error) {
+func (v *certsVerify) question(layout certLayout, chain []*x509.Certificate) (q pki.Question, err error) {
 	if q.Roots, err = v.roots(layout); err != nil {
 		return q, err
 	}
@@ -178,7 +178,7 @@ func (v *certsVerify) question(layout certLayout, file string, chain []*x509.Cer
 			return q, authorityHint(err, v.key)
 		}
 	}
-	if inv, err := pki.TakeInventory(v.dir); err == nil {
+	if inv, err := pki.TakeInventory(filesIn(filepath.Dir(layout.root().chain))...); err == nil {
 		q.Around = inv.Certificates()
 	}
 	q.Host, q.Device = v.host, v.device
