@@ -82,6 +82,8 @@ type Conn struct {
 	async    bool // the writer may run: the handshake is over
 	out      wire.Encoder
 	inFlight int   // bytes being written
+	ownOut   int   // bytes of out that are deliveries of ours
+	ownGoing int   // bytes of inFlight that are
 	pending  int   // bytes of messages that wait for a session window
 	writing  bool  // the writer runs
 	broken   error // the first error of a write

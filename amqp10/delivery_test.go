@@ -233,7 +233,7 @@ func TestAPeerThatOnlyAsksIsHeldBack(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		conn.mu.Lock()
-		if got := len(conn.out.B) + conn.inFlight; got > 2*10_000+1000 {
+		if got := len(conn.out.B) + conn.inFlight; got > 10_000+1000 {
 			t.Errorf("%d bytes wait to be read", got)
 		}
 		conn.mu.Unlock()
@@ -421,5 +421,38 @@ func TestWhatIsDecidedInTheMiddleIsAborted(t *testing.T) {
 		if got := snd.s.pending; len(got) != 0 || snd.s.c.pending != 0 {
 			t.Errorf("%d deliveries and %d bytes wait", len(got), snd.s.c.pending)
 		}
+	})
+}
+
+// Two ends whose buffers are full in both directions still read each other.
+func TestBothWaysAtOnceWithFullBuffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := Limits{Outgoing: 10_000, Held: 10_000, MessageSize: 200_000}
+		var back *Sender
+		h := handler{attach: func(r *LinkRequest) {
+			if r.Role == RoleSender {
+				back = r.AcceptSender(SenderConfig{})
+				return
+			}
+			acceptAll(nil).Attach(r)
+		}}
+		p := connect(t, &Server{Limits: limits}, ClientConfig{Limits: limits}, h)
+		defer p.close(t)
+		snd := p.sending(t)
+		if _, err := snd.Session().AttachReceiver(t.Context(), ReceiverConfig{Window: 10, OnDelivery: (*Delivery).Accept}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		var wg sync.WaitGroup
+		for _, s := range []*Sender{snd, back} {
+			for range 50 {
+				wg.Go(func() {
+					if o, err := s.Deliver(t.Context(), Outgoing{Payload: make([]byte, 150_000)}); err != nil || o.Kind != KindAccepted {
+						t.Errorf("outcome %v, %v", o, err)
+					}
+				})
+			}
+		}
+		wg.Wait()
 	})
 }

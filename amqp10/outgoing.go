@@ -59,6 +59,7 @@ func (s *Session) transmit(o *outgoing) bool {
 		start := t.Append(w, s.channel)
 		w.B = append(w.B, o.rest[:n]...)
 		frame.End(w, start)
+		s.c.ownOut += len(w.B) - start
 		o.rest = o.rest[n:]
 		s.remoteWindow--
 		s.nextOutgoingID++

@@ -60,6 +60,9 @@ func (r *Receiver) first(t *frame.Transfer, payload []byte) *Error {
 	case t.Resume:
 		r.detach(true, Errorf(ErrNotImplemented, "transfer: links are not resumed"))
 		return nil
+	case t.State.Kind == KindOther:
+		r.detach(true, Errorf(ErrNotImplemented, "transfer: transactions"))
+		return nil
 	}
 	r.deliveryCount++
 	r.credit--

@@ -77,11 +77,12 @@ func (c *Conn) write() {
 		b := c.out.B
 		c.out.B = nil
 		c.inFlight, c.lastSent = len(b), time.Now()
+		c.ownGoing, c.ownOut = c.ownOut, 0
 		c.mu.Unlock()
 		err := c.writeAll(b)
 		freeWriteBuffer(b)
 		c.mu.Lock()
-		c.inFlight = 0
+		c.inFlight, c.ownGoing = 0, 0
 		c.wrote(err)
 	}
 	c.writing = false
@@ -134,12 +135,17 @@ func (c *Conn) writeDeadline() time.Time {
 // queued is how many bytes wait for the peer. [mu held]
 func (c *Conn) queued() int { return len(c.out.B) + c.inFlight + c.pending }
 
+// answers is how many bytes wait that are not of our own deliveries: what the
+// peer has caused, and must read before it causes more. [mu held]
+func (c *Conn) answers() int { return len(c.out.B) + c.inFlight - c.ownOut - c.ownGoing }
+
 // waitForRoom stops the reader while the peer does not read what we answer, or
-// the handler does not settle what we delivered. It reports false when the
-// connection is over. [mu held]
+// the handler does not settle what we delivered. Our own deliveries that wait
+// do not stop it: two ends that wait for each other to read would wait for
+// ever. It reports false when the connection is over. [mu held]
 func (c *Conn) waitForRoom() bool {
 	for c.broken == nil && !c.closeSent &&
-		(c.held >= c.limits.Held || len(c.out.B)+c.inFlight >= 2*c.limits.Outgoing) {
+		(c.held >= c.limits.Held || c.answers() >= c.limits.Outgoing) {
 		c.paused = true
 		c.space.Wait()
 	}
