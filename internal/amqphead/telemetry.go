@@ -1,0 +1,73 @@
+package amqphead
+
+import (
+	"sluice/amqp10"
+	"sluice/iot"
+)
+
+const (
+	// telemetryWindow is how many messages of one link may wait for the hub. How
+	// many bytes may, the engine bounds for the connection.
+	telemetryWindow = 1000
+	// maxBatch is how many messages one batch may have.
+	maxBatch = 10_000
+)
+
+// acceptTelemetry accepts a link on which an identity sends.
+func (m *member) acceptTelemetry(r *amqp10.LinkRequest, l *link) ending {
+	return r.AcceptReceiver(amqp10.ReceiverConfig{
+		Window:     telemetryWindow,
+		OnDelivery: m.telemetry,
+		OnClose:    l.closed,
+	})
+}
+
+// telemetry hands a delivery to the hub. It is settled when the hub says what
+// became of it: accepted means safe. A batch is safe as a whole or not at all.
+func (m *member) telemetry(d *amqp10.Delivery) {
+	batch, err := telemetryBatch(d)
+	if err != nil {
+		m.refuseTelemetry(d, err)
+		return
+	}
+	m.hub.Send(batch, func(err error) {
+		if err != nil {
+			m.refuseTelemetry(d, err)
+			return
+		}
+		d.Accept()
+	})
+}
+
+func (m *member) refuseTelemetry(d *amqp10.Delivery, err error) {
+	m.conn.head.log.Info("amqphead: telemetry refused", "identity", m.id.String(), "remote", m.conn.remote(), "err", err)
+	d.Reject(refusal(err))
+}
+
+// telemetryBatch reads the messages of a delivery, of which one that is wrong makes
+// all wrong.
+func telemetryBatch(d *amqp10.Delivery) ([]iot.Message, error) {
+	if d.Format() != amqp10.FormatBatch {
+		m, err := d.Message()
+		if err != nil {
+			return nil, undecodable(err)
+		}
+		batch := make([]iot.Message, 1)
+		return batch, readMessage(m, &batch[0])
+	}
+	all, err := amqp10.DecodeBatch(d.Payload(), maxBatch)
+	if err != nil {
+		return nil, undecodable(err)
+	}
+	batch := make([]iot.Message, len(all))
+	for i, m := range all {
+		if err := readMessage(m, &batch[i]); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+func undecodable(err error) error {
+	return &iot.Error{Kind: iot.Invalid, Op: "send", Detail: err.Error(), Err: err}
+}
