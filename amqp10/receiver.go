@@ -67,7 +67,7 @@ func (k *ReceiverConfig) link(limit int) *linkConfig {
 
 // AcceptReceiver accepts a link whose Role is RoleReceiver, and panics for
 // another. If the peer has detached in the meantime, the receiver is one that
-// has ended.
+// has ended, and OnClose is called all the same.
 func (r *LinkRequest) AcceptReceiver(k ReceiverConfig) *Receiver {
 	c := r.l.s.c
 	c.mu.Lock()
@@ -75,6 +75,8 @@ func (r *LinkRequest) AcceptReceiver(k ReceiverConfig) *Receiver {
 	lk := k.link(c.limits.MessageSize)
 	rcv := newReceiver(r.l, k)
 	if !r.accept(RoleReceiver, lk) {
+		rcv.end(r.l.err)
+		c.notify()
 		return rcv
 	}
 	r.l.rcv = rcv

@@ -66,13 +66,15 @@ func (k *SenderConfig) link() *linkConfig {
 
 // AcceptSender accepts a link whose Role is RoleSender, and panics for
 // another. If the peer has detached in the meantime, the sender is one that
-// has ended.
+// has ended, and OnClose is called all the same.
 func (r *LinkRequest) AcceptSender(k SenderConfig) *Sender {
 	c := r.l.s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	snd := &Sender{link: r.l, config: k}
 	if !r.accept(RoleSender, k.link()) {
+		snd.end(r.l.err)
+		c.notify()
 		return snd
 	}
 	r.l.snd = snd
@@ -108,11 +110,22 @@ func (s *Session) AttachSender(ctx context.Context, k SenderConfig) (*Sender, er
 	return snd, nil
 }
 
-// Credit returns how many messages Send would take now.
+// Credit returns how many messages Send would take now. If that is none although
+// the peer has given credit, OnCredit is called when it has changed.
 func (s *Sender) Credit() uint32 {
 	s.s.c.mu.Lock()
 	defer s.s.c.mu.Unlock()
-	return s.usable()
+	return s.claim()
+}
+
+// claim is usable, and has OnCredit called later if the peer's slowness is all
+// that is in the way. [mu held]
+func (s *Sender) claim() uint32 {
+	n := s.usable()
+	if n == 0 && s.credit > 0 && !s.over {
+		s.block()
+	}
+	return n
 }
 
 // usable is the credit, or 0 while the peer does not keep up. [mu held]
@@ -206,10 +219,7 @@ func (s *Sender) send(o *Outgoing, b []byte) error {
 	case len(o.Tag) > frame.MaxTag:
 		return Errorf(ErrInvalidField, "delivery-tag of %d bytes", len(o.Tag))
 	}
-	if s.usable() == 0 {
-		if s.credit > 0 {
-			s.block()
-		}
+	if s.claim() == 0 {
 		return ErrNoCredit
 	}
 	s.credit--
@@ -257,7 +267,7 @@ func (s *Sender) offerCredit() {
 	c := s.s.c
 	c.mu.Lock()
 	s.creditDue = false
-	credit, drain := s.usable(), s.drain
+	credit, drain := s.claim(), s.drain
 	c.mu.Unlock()
 	if s.config.OnCredit != nil && credit > 0 {
 		s.config.OnCredit(credit, drain)
