@@ -77,7 +77,10 @@ func (f *frame) property(name string) (value, bool) {
 		return f.sample.Properties.lookup(name)
 	}
 	s, ok := f.msg.Properties.Lookup(name)
-	return stringValue(s), ok
+	if !ok {
+		return undefined, false
+	}
+	return stringValue(s), true
 }
 
 // systemName is a system property as a condition names it; known is 0 for a
