@@ -159,7 +159,7 @@ func (e *Edge) bind() error {
 	if err != nil {
 		return err
 	}
-	e.listener = tlsx.Listen(l, tlsx.Limits{}, e.log)
+	e.listener = tlsx.Listen(l, tlsx.Limits{MaxConns: connLimit(descriptors())}, e.log)
 	e.undo = append(e.undo, func() error { _ = e.listener.Close(); return nil }) // Run may have closed it
 	e.mqtt = &mqtt.Server{
 		Backend: mqtthead.New(e.gateway, mqtthead.Options{Sessions: e.sessions, Log: e.log}),

@@ -27,7 +27,7 @@ func (e *Edge) tell() {
 	for _, key := range cfg.Ignored {
 		e.log.Info("key of the configuration has no effect here", "key", key)
 	}
-	e.log.Info("listening for MQTT", "address", e.MQTTAddr().String())
+	e.log.Info("listening for MQTT", "address", e.MQTTAddr().String(), "connections", connLimit(descriptors()))
 }
 
 func addresses[T interface{ String() string }](list []T) []string {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,8 +20,12 @@ import (
 	"sluice/internal/edge/config"
 )
 
-// childConfig names the variable that makes this program a gateway.
-const childConfig = "SLUICE_TEST_EDGE"
+// childConfig names the variable that makes this program a gateway, and childFiles
+// the one that limits its descriptors.
+const (
+	childConfig = "SLUICE_TEST_EDGE"
+	childFiles  = "SLUICE_TEST_EDGE_FILES"
+)
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childConfig); path != "" {
@@ -37,6 +42,11 @@ func TestMain(m *testing.M) {
 func child(path string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if n, err := strconv.ParseUint(os.Getenv(childFiles), 10, 64); err == nil {
+		if err := limitFiles(n); err != nil {
+			return err
+		}
+	}
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
@@ -58,7 +68,7 @@ type process struct {
 }
 
 // spawn starts a gateway and waits until it listens.
-func spawn(t *testing.T, configFile string) *process {
+func spawn(t *testing.T, configFile string, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -66,7 +76,7 @@ func spawn(t *testing.T, configFile string) *process {
 	}
 	cmd := exec.Command(self)
 	p := &process{t: t, cmd: cmd, gone: make(chan error, 1)}
-	cmd.Env = append(os.Environ(), childConfig+"="+configFile)
+	cmd.Env = append(append(os.Environ(), childConfig+"="+configFile), env...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -37,6 +37,7 @@ func openSessions(dir string, log *slog.Logger, fatal func(error)) (*sessions, e
 		Logger:             s.log,
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		MemTableSize:       512 << 10,
+		MaxOpenFiles:       32,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open MQTT sessions %s: %w", dir, err)
