@@ -63,41 +63,42 @@ func (c *Conn) onSession(channel uint16, code uint64, d *wire.Decoder) error {
 	if s.endSent {
 		return nil // discarding [AMQP 2.5.5]
 	}
-	var failure *Error
-	switch code {
-	case frame.CodeTransfer:
-		t := frame.DecodeTransfer(d)
-		if d.Err() == nil {
-			failure = s.onTransfer(&t, d.Rest())
-		}
-	case frame.CodeDisposition:
-		p := frame.DecodeDisposition(d)
-		if d.Err() == nil {
-			failure = s.onDisposition(&p)
-		}
-	case frame.CodeFlow:
-		f := frame.DecodeFlow(d)
-		if d.Err() == nil {
-			failure = s.onFlow(&f)
-		}
-	case frame.CodeAttach:
-		a := frame.DecodeAttach(d)
-		if d.Err() == nil {
-			return s.onAttach(&a)
-		}
-	case frame.CodeDetach:
-		t := frame.DecodeDetach(d)
-		if d.Err() == nil {
-			failure = s.onDetach(&t)
-		}
-	}
+	failure, err := s.handle(code, d)
 	if d.Err() != nil {
 		return decodeError("performative "+performativeName(code), d.Err())
 	}
 	if failure != nil {
 		s.fail(failure)
 	}
-	return nil
+	return err
+}
+
+// handle takes a frame: the first error that it returns ends the session, the
+// second the connection. Neither counts if the decoder has failed.
+func (s *Session) handle(code uint64, d *wire.Decoder) (*Error, error) {
+	switch code {
+	case frame.CodeTransfer:
+		if t := frame.DecodeTransfer(d); d.Err() == nil {
+			return s.onTransfer(&t, d.Rest()), nil
+		}
+	case frame.CodeDisposition:
+		if p := frame.DecodeDisposition(d); d.Err() == nil {
+			return s.onDisposition(&p), nil
+		}
+	case frame.CodeFlow:
+		if f := frame.DecodeFlow(d); d.Err() == nil {
+			return s.onFlow(&f), nil
+		}
+	case frame.CodeAttach:
+		if a := frame.DecodeAttach(d); d.Err() == nil {
+			return nil, s.onAttach(&a)
+		}
+	case frame.CodeDetach:
+		if t := frame.DecodeDetach(d); d.Err() == nil {
+			return s.onDetach(&t), nil
+		}
+	}
+	return nil, nil
 }
 
 func performativeName(code uint64) string {
