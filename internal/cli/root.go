@@ -100,7 +100,7 @@ func addCommands(root *cobra.Command) {
 	}
 	add(groupRun, demoCommand(), hubCommand(), edgeCommand())
 	add(groupManage, monitorCommand(), deviceCommand(), routeCommand(), certsCommand())
-	add(groupMeasure)
+	add(groupMeasure, benchCommand())
 }
 
 // completeGroups gives commands that only hold others a run of their own: help
