@@ -27,7 +27,7 @@ var rooms = [][]string{
 	{"internal/gateway"},
 	{"internal/hub"},
 	{"internal/upstream"},
-	{"internal/service"},
+	{"internal/service", "internal/bench"},
 	{"internal/spool"},
 	{"internal/route"},
 	{"internal/hubevent"},
