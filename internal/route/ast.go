@@ -32,10 +32,13 @@ const (
 	numberType
 	stringType
 	bodyType // known only when a message is there
+
+	anyType // of a parameter that takes everything
+	broken  // of an expression that is wrong
 )
 
 func (t typ) String() string {
-	return [...]string{"undefined", "null", "bool", "number", "string", "body value"}[t]
+	return [...]string{"undefined", "null", "bool", "number", "string", "body value", "any", "wrong"}[t]
 }
 
 // evalFunc evaluates an expression for one message.

@@ -15,9 +15,6 @@ type checker struct {
 	problems []*Problem
 }
 
-// broken is the type of an expression that is wrong.
-const broken typ = 255
-
 func (c *checker) check(e *expr) {
 	for _, a := range e.args {
 		if e.op != opCall || !isTwinFunction(e.name) {

@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// anyType is the type of a parameter that takes everything.
-const anyType typ = 254
-
 // form is one way to call a function.
 type form struct {
 	params []typ

@@ -137,9 +137,6 @@ func formsText(forms []form) string {
 		names := make([]string, len(fm.params))
 		for j, t := range fm.params {
 			names[j] = t.String()
-			if t == anyType {
-				names[j] = "any"
-			}
 		}
 		texts[i] = "(" + strings.Join(names, ", ")
 		if fm.more {

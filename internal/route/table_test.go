@@ -227,7 +227,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		rule(t, "a", 1, "FROM /messages WHERE unit = 'C' AND as_number(level) > 5 AND $connectionDeviceId = 'pump-7' INTO $upstream"),
 		rule(t, "b", 1, `FROM /messages WHERE $body.machine.temperature > 80 INTO BrokeredEndpoint("/modules/m/inputs/i")`))
 	msg, targets := telemetry(), make([]Target, 0, 2)
-	if n := testing.AllocsPerRun(100, func() { targets = table.AppendMatch(targets[:0], msg, SourceOf(msg)) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { targets = table.AppendMatch(targets[:0], msg, SourceOf(msg)) }); n > 0 && !racing {
 		t.Errorf("%v allocations", n)
 	}
 	if len(targets) != 2 {

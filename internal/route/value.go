@@ -50,14 +50,6 @@ func (v value) isTrue() bool { return v.kind == isBool && v.num != 0 }
 
 func (v value) isFalse() bool { return v.kind == isBool && v.num == 0 }
 
-// asBool is v if it is a bool; else undefined.
-func (v value) asBool() value {
-	if v.kind == isBool {
-		return v
-	}
-	return undefined
-}
-
 // compare orders two values of the same kind.
 func compare(a, b value) int {
 	switch {
