@@ -122,7 +122,9 @@ func TestF10_TheSizeLimitRefusesTheNewestAndKeepsTheRest(t *testing.T) {
 			s.gateway.untilMore(patience, "size limit reached", "device-01")
 			s.takesNothing()
 			s.mend()
+			began := time.Now()
 			s.progress(500)
+			t.Logf("recovered after %v", time.Since(began).Round(time.Millisecond))
 		}
 	})
 	s.verdict(inFlight(len(s.devices)))

@@ -163,6 +163,34 @@ func (p *process) untilMore(limit time.Duration, texts ...string) {
 	eventually(p.t, limit, fmt.Sprintf("%s saying %q", p.name, texts), func() bool { return p.count(texts...) > before })
 }
 
+// says reports whether a line with all of texts in it comes within limit.
+func (p *process) says(limit time.Duration, texts ...string) bool {
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	for {
+		n, news := p.look(texts)
+		if n > 0 {
+			return true
+		}
+		select {
+		case <-news:
+		case <-late.C:
+			return false
+		}
+	}
+}
+
+// grep is what the process said with text in it.
+func (p *process) grep(text string) string {
+	var found []string
+	for _, line := range p.said() {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return strings.Join(found, "\n")
+}
+
 // running reports whether the process has been started and has not ended.
 func (p *process) running() bool {
 	if p.cmd == nil {

@@ -47,7 +47,11 @@ func TestF6_ASlowDiskSlowsAcknowledgementsAlone(t *testing.T) {
 			}
 			wait(300 * time.Millisecond)
 		}
+		p99(s.devices)
 		s.progress(50)
+		if slowest := p99(s.devices); slowest < time.Second {
+			t.Errorf("p99 of acknowledgements is %v: the disk was not slow", slowest)
+		}
 		stop()
 		s.progress(200)
 	})
