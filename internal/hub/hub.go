@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"sluice/internal/auth"
+	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -15,12 +17,13 @@ import (
 	"sluice/iot"
 )
 
-// Options configure a Hub. Hosts, Registry, Twins and Events are required.
+// Options configure a Hub. Hosts and what it keeps are required.
 type Options struct {
 	Hosts    []string // the hub's names, as tokens carry them
 	Registry *registry.Store
 	Twins    *twins.Store
 	Events   *eventlog.Log
+	Commands *commands.Store
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
 	Log   *slog.Logger     // nil discards
@@ -34,14 +37,15 @@ type Hub struct {
 	sessions *presence.Table[*session]
 	seen     activity
 	calls    calls
+	unwatch  func()
 }
 
 var _ iot.Parent = (*Hub)(nil)
 
 // New makes a hub of what its rooms keep. Run brings it to life.
 func New(opt Options) (*Hub, error) {
-	if len(opt.Hosts) == 0 || opt.Registry == nil || opt.Twins == nil || opt.Events == nil {
-		return nil, errors.New("hub: Hosts, Registry, Twins and Events are required")
+	if len(opt.Hosts) == 0 || opt.Registry == nil || opt.Twins == nil || opt.Events == nil || opt.Commands == nil {
+		return nil, errors.New("hub: Hosts, Registry, Twins, Events and Commands are required")
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -53,15 +57,18 @@ func New(opt Options) (*Hub, error) {
 		Directory: opt.Registry, Hosts: opt.Hosts, Roots: opt.Roots, Now: opt.Now,
 	}}
 	h.sessions = presence.NewTable(presence.Options[*session]{Auth: h.auth, Left: h.left, Log: opt.Log})
+	h.unwatch = opt.Registry.Watch(h.registryChanged)
 	return h, nil
 }
 
 // Run ends sessions as their tokens expire and their registrations change, until
 // ctx ends. Sessions are ended then.
 func (h *Hub) Run(ctx context.Context) {
-	stop := h.opt.Registry.Watch(h.registryChanged)
-	defer stop()
+	defer h.unwatch()
+	var group sync.WaitGroup
+	group.Go(func() { h.opt.Commands.Run(ctx) })
 	h.sessions.Run(ctx)
+	group.Wait()
 }
 
 // Connect authenticates one identity and begins its session.
@@ -108,8 +115,8 @@ func (h *Hub) registryChanged(changes []registry.Change) {
 
 func (h *Hub) forget(id iot.Identity) {
 	h.seen.forget(id)
-	if err := h.opt.Twins.Delete(id); err != nil {
-		h.opt.Log.Warn("the twin of a deleted identity is left over; it does no harm", "identity", id, "err", err)
+	if err := errors.Join(h.opt.Twins.Delete(id), h.opt.Commands.Forget(id)); err != nil {
+		h.opt.Log.Warn("the twin or commands of a deleted identity are left over; they do no harm", "identity", id, "err", err)
 	}
 }
 
@@ -129,3 +136,23 @@ func (h *Hub) ConnectionState(id iot.Identity) iot.ConnectionState {
 // LastActivity is when an identity last connected, sent something or left, or the
 // zero time if that was before the hub started.
 func (h *Hub) LastActivity(id iot.Identity) time.Time { return h.seen.last(id) }
+
+// SendCommand stores a cloud-to-device message for an identity. Errors are those
+// of [commands.Store.Send].
+func (h *Hub) SendCommand(target iot.Identity, m iot.Message) error {
+	return h.opt.Commands.Send(target, m)
+}
+
+// PurgeCommands ends all commands of an identity, and returns how many there were.
+func (h *Hub) PurgeCommands(id iot.Identity) (int, error) {
+	if _, err := h.entry("purge", id); err != nil {
+		return 0, err
+	}
+	return h.opt.Commands.Purge(id)
+}
+
+// CommandCount is how many commands wait for an identity.
+func (h *Hub) CommandCount(id iot.Identity) int { return h.opt.Commands.Count(id) }
+
+// Feedback is what senders of commands asked to be told.
+func (h *Hub) Feedback() *commands.Feedback { return h.opt.Commands.Feedback }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -44,7 +45,11 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Options{Hosts: []string{hostName}, Registry: store, Twins: twins.New(db, nil), Events: log})
+	queues, err := commands.Open(db, commands.Options{Generation: store.Generation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{Hosts: []string{hostName}, Registry: store, Twins: twins.New(db, nil), Events: log, Commands: queues})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,5 +385,40 @@ func TestScopeIsPaged(t *testing.T) {
 		if times != 1 {
 			t.Errorf("%s came %d times", id, times)
 		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	f := newFixture(t)
+	f.create("dev")
+	if err := f.SendCommand(dev, iot.Message{Body: []byte("before")}); err != nil {
+		t.Fatal(err)
+	}
+	s := f.connect(dev, nil)
+	var got []string
+	sub, err := s.Commands(func(d iot.Delivery) {
+		got = append(got, string(d.Message.Body))
+		if err := s.Settle(t.Context(), d.LockToken, iot.Complete); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub.Grant(10)
+	if err := f.SendCommand(dev, iot.Message{Body: []byte("after")}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"before", "after"}, got); diff != "" || f.CommandCount(dev) != 0 {
+		t.Errorf("%s %d commands left", diff, f.CommandCount(dev))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.SendCommand(dev, iot.Message{Body: []byte("late")}); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || f.CommandCount(dev) != 1 {
+		t.Errorf("after the device left: got %v, %d kept", got, f.CommandCount(dev))
 	}
 }

@@ -16,9 +16,10 @@ type session struct {
 	presence.Seat
 	h *Hub
 
-	mu      sync.Mutex
-	methods *methodSubscription
-	desired *desiredSubscription
+	mu       sync.Mutex
+	methods  *methodSubscription
+	desired  *desiredSubscription
+	commands iot.Subscription
 }
 
 var _ iot.Session = (*session)(nil)
@@ -32,11 +33,14 @@ func (s *session) Close() error {
 // unsubscribe takes the subscriptions of a session that has ended.
 func (s *session) unsubscribe() {
 	s.mu.Lock()
-	methods := s.methods
-	s.methods, s.desired = nil, nil
+	methods, commands := s.methods, s.commands
+	s.methods, s.desired, s.commands = nil, nil, nil
 	s.mu.Unlock()
 	if methods != nil {
 		methods.abandon()
+	}
+	if commands != nil {
+		commands.Close()
 	}
 }
 
@@ -110,9 +114,17 @@ func (s *session) desiredChanged(patch json.RawMessage) {
 	}
 }
 
-// Commands to devices are not kept yet.
-func (s *session) Commands(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, iot.Errorf(iot.Unavailable, "commands", s.Identity(), "this hub has no cloud-to-device messages yet")
+// Commands asks for the cloud-to-device messages of the session's identity.
+func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error) {
+	sub := s.h.opt.Commands.Receive(s.Identity(), deliver)
+	s.mu.Lock()
+	s.commands = sub
+	s.mu.Unlock()
+	if err := s.Err(); err != nil {
+		sub.Close()
+		return nil, err
+	}
+	return sub, nil
 }
 
 // Inputs are what a gateway's routes bring; a hub has none.
@@ -120,7 +132,10 @@ func (s *session) Inputs(func(iot.Delivery)) (iot.Subscription, error) {
 	return nil, iot.Errorf(iot.Unavailable, "inputs", s.Identity(), "a hub routes nothing to modules: connect to a gateway")
 }
 
-// Settle finds nothing, as nothing is delivered.
-func (s *session) Settle(context.Context, string, iot.Outcome) error {
-	return iot.Errorf(iot.NotFound, "settle", s.Identity(), "no such delivery")
+// Settle ends the delivery of a command.
+func (s *session) Settle(_ context.Context, lockToken string, outcome iot.Outcome) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return s.h.opt.Commands.Settle(s.Identity(), lockToken, outcome)
 }

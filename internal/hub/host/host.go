@@ -103,7 +103,7 @@ func (h *Host) build() error {
 	}
 	names := h.cfg.allNames()
 	if h.hub, err = hub.New(hub.Options{
-		Hosts: names, Registry: h.store.registry, Twins: h.store.twins, Events: h.store.events,
+		Hosts: names, Registry: h.store.registry, Twins: h.store.twins, Events: h.store.events, Commands: h.store.commands,
 		Roots: roots, Log: h.cfg.Log, Now: h.cfg.Now,
 	}); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (h *Host) api(names []string, roots func() *x509.CertPool) *http.Server {
 			Auth: &auth.Authenticator{
 				Directory: h.store.registry, Hosts: names, Roots: roots, Now: h.cfg.Now,
 			},
-			Presence: h.hub,
+			Hub:      h.hub,
 			Events:   events.New(h.store.events),
 			Log:      h.cfg.Log,
 			Now:      h.cfg.Now,

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"sluice/internal/atomicfile"
+	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -23,6 +24,7 @@ type store struct {
 	state    *pebble.DB
 	registry *registry.Store
 	twins    *twins.Store
+	commands *commands.Store
 	events   *eventlog.Log
 
 	mu    sync.Mutex
@@ -51,6 +53,10 @@ func openStore(cfg *Config) (s *store, err error) {
 		return s, err
 	}
 	s.twins = twins.New(s.state, cfg.Now)
+	s.commands, err = commands.Open(s.state, commands.Options{Generation: s.registry.Generation, Now: cfg.Now, Log: cfg.Log})
+	if err != nil {
+		return s, err
+	}
 	s.events, err = eventlog.Open(filepath.Join(cfg.Dir, "events"), eventlog.Options{
 		Partitions: cfg.Partitions, MaxAge: cfg.Retention, MaxBytes: cfg.MaxBytes,
 		Now: cfg.Now, Logger: cfg.Log,

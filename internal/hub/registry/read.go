@@ -28,6 +28,12 @@ func (s *Store) Registration(id iot.Identity) (iot.Registration, bool) {
 	return e.Registration, ok
 }
 
+// Generation returns the generation id of an identity.
+func (s *Store) Generation(id iot.Identity) (string, bool) {
+	e, ok := s.Get(id)
+	return e.GenerationID, ok
+}
+
 // EdgeDevice returns the edge device that has this scope.
 func (s *Store) EdgeDevice(scope string) (iot.Registration, bool) {
 	s.mu.RLock()

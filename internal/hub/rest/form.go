@@ -16,7 +16,7 @@ const maxIdentity = 64 << 10
 // device is the form of a device for the caller.
 func (a *api) device(e *registry.Entry) service.Device {
 	id := e.Identity
-	state := a.Presence.ConnectionState(id)
+	state := a.Hub.ConnectionState(id)
 	status := "enabled"
 	if !e.Enabled {
 		status = "disabled"
@@ -30,7 +30,8 @@ func (a *api) device(e *registry.Entry) service.Device {
 		StatusReason:               service.OrNull(e.StatusReason),
 		ConnectionStateUpdatedTime: service.Time{Time: state.Since},
 		StatusUpdatedTime:          service.Time{Time: e.StatusUpdated},
-		LastActivityTime:           service.Time{Time: a.Presence.LastActivity(id)},
+		LastActivityTime:           service.Time{Time: a.Hub.LastActivity(id)},
+		CloudToDeviceMessageCount:  a.Hub.CommandCount(id),
 		Authentication:             authForm(&e.Auth),
 		Capabilities:               &service.Capabilities{IoTEdge: e.Edge},
 		DeviceScope:                e.Scope,
@@ -41,7 +42,7 @@ func (a *api) device(e *registry.Entry) service.Device {
 // module is the form of a module for the caller.
 func (a *api) module(e *registry.Entry) service.Module {
 	id := e.Identity
-	state := a.Presence.ConnectionState(id)
+	state := a.Hub.ConnectionState(id)
 	return service.Module{
 		ModuleID:                   id.Module,
 		ManagedBy:                  service.OrNull(e.ManagedBy),
@@ -50,7 +51,8 @@ func (a *api) module(e *registry.Entry) service.Module {
 		ETag:                       e.ETag,
 		ConnectionState:            connection(state),
 		ConnectionStateUpdatedTime: service.Time{Time: state.Since},
-		LastActivityTime:           service.Time{Time: a.Presence.LastActivity(id)},
+		LastActivityTime:           service.Time{Time: a.Hub.LastActivity(id)},
+		CloudToDeviceMessageCount:  a.Hub.CommandCount(id),
 		Authentication:             authForm(&e.Auth),
 	}
 }

@@ -17,6 +17,8 @@
 package rest
 
 import (
+	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -24,17 +26,25 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/registry"
+	"sluice/internal/twin"
 	"sluice/iot"
 )
 
-// Presence knows who is connected. Its answers come from memory.
-type Presence interface {
+// A Hub is what the API asks about identities beyond what is registered, and what
+// it does with them. *hub.Hub is one.
+type Hub interface {
+	// ConnectionState and LastActivity are answered from memory; the zero time
+	// stands for never.
 	ConnectionState(iot.Identity) iot.ConnectionState
-	// LastActivity is when the identity last connected, sent or received;
-	// zero if it never did.
 	LastActivity(iot.Identity) time.Time
-	// Connected counts the devices that are connected.
-	Connected() int
+	Connected() int // identities
+	CommandCount(iot.Identity) int
+
+	Twin(iot.Identity) (twin.Twin, error)
+	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
+	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
+	InvokeMethod(ctx context.Context, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error)
+	PurgeCommands(iot.Identity) (int, error)
 }
 
 // Options are what the API is about. HostName, Registry and Auth are required.
@@ -42,7 +52,7 @@ type Options struct {
 	HostName string // the hub's name in links; tokens for it, or Auth.Hosts, are good
 	Registry *registry.Store
 	Auth     *auth.Authenticator
-	Presence Presence // nil: nobody is ever connected
+	Hub      Hub // nil: nobody is ever connected, and there are no twins
 
 	// Events serves GET /sluice/events, after the caller has proved the right
 	// ServiceConnect; nil: there is no such path.
@@ -67,8 +77,8 @@ func New(opt Options) http.Handler {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.Presence == nil {
-		opt.Presence = nobody{}
+	if opt.Hub == nil {
+		opt.Hub = empty{}
 	}
 	a := &api{Options: opt}
 	a.routes = slices.Concat(
@@ -77,6 +87,7 @@ func New(opt Options) http.Handler {
 		a.moduleRoutes(),
 		a.statisticsRoutes(),
 		a.scopeRoutes(),
+		a.twinRoutes(opt.Hub),
 		a.eventRoutes(),
 	)
 	for i := range a.routes {
@@ -92,9 +103,10 @@ func (a *api) eventRoutes() []route {
 	return []route{{method: http.MethodGet, path: "/sluice/events", right: registry.ServiceConnect, unversioned: true, stream: a.Events}}
 }
 
-// nobody is the Presence of a hub that nobody connects to.
-type nobody struct{}
+// empty is the Hub of a registry alone.
+type empty struct{ Hub }
 
-func (nobody) ConnectionState(iot.Identity) iot.ConnectionState { return iot.ConnectionState{} }
-func (nobody) LastActivity(iot.Identity) time.Time              { return time.Time{} }
-func (nobody) Connected() int                                   { return 0 }
+func (empty) ConnectionState(iot.Identity) iot.ConnectionState { return iot.ConnectionState{} }
+func (empty) LastActivity(iot.Identity) time.Time              { return time.Time{} }
+func (empty) Connected() int                                   { return 0 }
+func (empty) CommandCount(iot.Identity) int                    { return 0 }

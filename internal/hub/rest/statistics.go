@@ -20,5 +20,5 @@ func deviceStatistics(c *call) (answer, error) {
 }
 
 func serviceStatistics(c *call) (answer, error) {
-	return answer{body: service.ServiceStatistics{Connected: c.Presence.Connected()}}, nil
+	return answer{body: service.ServiceStatistics{Connected: c.Hub.Connected()}}, nil
 }

@@ -19,7 +19,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
+	"sluice/internal/hub"
+	"sluice/internal/hub/commands"
+	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -59,7 +63,7 @@ func newHub(t testing.TB) *testHub {
 		HostName: hubName,
 		Registry: h.registry,
 		Auth:     &auth.Authenticator{Directory: h.registry, Hosts: []string{hubName}, Now: clock},
-		Presence: somebody{"there"},
+		Hub:      somebody{realHub(t, db, h.registry, clock), "there"},
 		Events:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `"events"`) }),
 		Log:      slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:      clock,
@@ -79,7 +83,10 @@ func (quiet) Errorf(string, ...any)        {}
 func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
 // somebody is one device that is connected.
-type somebody struct{ id string }
+type somebody struct {
+	Hub
+	id string
+}
 
 func (s somebody) ConnectionState(id iot.Identity) iot.ConnectionState {
 	if id.Device == s.id {
@@ -89,6 +96,32 @@ func (s somebody) ConnectionState(id iot.Identity) iot.ConnectionState {
 }
 func (s somebody) LastActivity(id iot.Identity) time.Time { return s.ConnectionState(id).Since }
 func (s somebody) Connected() int                         { return 1 }
+func (s somebody) CommandCount(iot.Identity) int          { return 0 }
+
+// realHub is a hub on the registry, for twins, methods and commands.
+func realHub(t testing.TB, db *pebble.DB, store *registry.Store, now func() time.Time) *hub.Hub {
+	t.Helper()
+	events, err := eventlog.Open("events", eventlog.Options{FS: vfs.NewMem(), MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := events.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	queues, err := commands.Open(db, commands.Options{Generation: store.Generation, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hub.New(hub.Options{
+		Hosts: []string{hubName}, Registry: store, Twins: twins.New(db, now), Events: events, Commands: queues, Now: now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
 
 // token is what caller shows: the name of a policy, an identity such as
 // "site/$edgeHub", or "nobody".

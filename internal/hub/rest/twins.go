@@ -1,0 +1,176 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"sluice/internal/hub/code"
+	"sluice/internal/hub/registry"
+	"sluice/internal/twin"
+	"sluice/iot"
+)
+
+// Largest bodies, in bytes. A twin's own limits are on what is in it.
+const (
+	maxTwin   = 256 << 10
+	maxMethod = 256 << 10
+)
+
+// maxPayload is the largest payload of a method, either way, in bytes.
+const maxPayload = 128 << 10
+
+// twinRoutes are what a service does with devices and modules. A registry alone
+// has none.
+func (a *api) twinRoutes(hub Hub) []route {
+	if _, alone := hub.(empty); alone {
+		return nil
+	}
+	var routes []route
+	for _, path := range []string{"/twins/{device}", "/twins/{device}/modules/{module}"} {
+		routes = append(routes,
+			route{method: http.MethodGet, path: path, right: registry.ServiceConnect, handle: getTwin},
+			route{method: http.MethodPatch, path: path, right: registry.ServiceConnect, handle: patchTwin},
+			route{method: http.MethodPut, path: path, right: registry.ServiceConnect, handle: replaceTwin},
+			route{method: http.MethodPost, path: path + "/methods", right: registry.ServiceConnect, handle: invokeMethod},
+		)
+	}
+	return append(routes, route{
+		method: http.MethodDelete, path: "/devices/{device}/commands", right: registry.ServiceConnect, handle: purgeCommands,
+	})
+}
+
+func getTwin(c *call) (answer, error) {
+	id, err := c.identity()
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := c.Hub.Twin(id)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.twinAnswer(id, t)
+}
+
+func patchTwin(c *call) (answer, error) { return c.changeTwin(c.Hub.PatchTwin) }
+
+func replaceTwin(c *call) (answer, error) { return c.changeTwin(c.Hub.ReplaceTwin) }
+
+func (c *call) changeTwin(change func(iot.Identity, json.RawMessage, string) (twin.Twin, error)) (answer, error) {
+	id, err := c.identity()
+	if err != nil {
+		return answer{}, err
+	}
+	var body json.RawMessage
+	if err := c.read(maxTwin, &body); err != nil {
+		return answer{}, err
+	}
+	etag, _ := c.ifMatch() // none: whatever it is
+	t, err := change(id, body, etag)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.twinAnswer(id, t)
+}
+
+func (c *call) twinAnswer(id iot.Identity, t twin.Twin) (answer, error) {
+	e, ok := c.Registry.Get(id)
+	if !ok {
+		return answer{}, code.Errorf(code.DeviceNotFound, "twin", id, "it was deleted meanwhile")
+	}
+	body, err := t.Full(c.owner(&e))
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{etag: t.ETag(), body: body}, nil
+}
+
+// owner is what a twin shows of its identity.
+func (a *api) owner(e *registry.Entry) twin.Owner {
+	id := e.Identity
+	o := twin.Owner{
+		DeviceID:                  id.Device,
+		ModuleID:                  id.Module,
+		DeviceETag:                e.ETag,
+		Status:                    "enabled",
+		StatusReason:              e.StatusReason,
+		StatusUpdateTime:          e.StatusUpdated,
+		ConnectionState:           connection(a.Hub.ConnectionState(id)),
+		LastActivityTime:          a.Hub.LastActivity(id),
+		CloudToDeviceMessageCount: a.Hub.CommandCount(id),
+		AuthenticationType:        string(e.Auth.Type),
+		DeviceScope:               e.Scope,
+		ParentScopes:              e.ParentScopes,
+	}
+	if !e.Enabled {
+		o.Status = "disabled"
+	}
+	if !id.IsModule() {
+		o.Capabilities = &twin.Capabilities{IoTEdge: e.Edge}
+	}
+	if e.Auth.PrimaryThumbprint != "" {
+		o.X509Thumbprint.Primary = &e.Auth.PrimaryThumbprint
+	}
+	if e.Auth.SecondaryThumbprint != "" {
+		o.X509Thumbprint.Secondary = &e.Auth.SecondaryThumbprint
+	}
+	return o
+}
+
+// methodRequest is the body of a direct method.
+type methodRequest struct {
+	Name            string          `json:"methodName"`
+	Payload         json.RawMessage `json:"payload"`
+	ResponseTimeout int             `json:"responseTimeoutInSeconds"`
+	ConnectTimeout  int             `json:"connectTimeoutInSeconds"`
+}
+
+type methodAnswer struct {
+	Status  int             `json:"status"`
+	Payload json.RawMessage `json:"payload"`
+}
+
+func invokeMethod(c *call) (answer, error) {
+	id, err := c.identity()
+	if err != nil {
+		return answer{}, err
+	}
+	var r methodRequest
+	if err := c.read(maxMethod, &r); err != nil {
+		return answer{}, err
+	}
+	if len(r.Payload) > maxPayload {
+		return answer{}, code.Errorf(code.MessageTooLarge, "method", id, "the payload has %d bytes; the limit is %d", len(r.Payload), maxPayload)
+	}
+	const limit = 3600 // seconds; the hub's own limits are lower
+	if r.ResponseTimeout > limit || r.ConnectTimeout > limit {
+		return answer{}, code.Errorf(code.ArgumentInvalid, "method", id, "a timeout is at most 300 seconds")
+	}
+	result, err := c.Hub.InvokeMethod(c.r.Context(), id, iot.MethodCall{
+		Name:            r.Name,
+		Payload:         r.Payload,
+		ResponseTimeout: time.Duration(r.ResponseTimeout) * time.Second,
+		ConnectTimeout:  time.Duration(r.ConnectTimeout) * time.Second,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	a := methodAnswer{Status: result.Status, Payload: result.Payload}
+	if !json.Valid(a.Payload) {
+		a.Payload = json.RawMessage("null") // an empty answer; heads pass nothing else that is no JSON
+	}
+	return answer{body: a}, nil
+}
+
+// purgeCommands ends what waits for a device.
+func purgeCommands(c *call) (answer, error) {
+	id, err := c.identity()
+	if err != nil {
+		return answer{}, err
+	}
+	n, err := c.Hub.PurgeCommands(id)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{body: map[string]any{"deviceId": id.Device, "totalMessagesPurged": n}}, nil
+}
