@@ -54,7 +54,7 @@ func (e *Edge) report(ctx context.Context) {
 		}
 		now := e.tallies()
 		if now != last {
-			e.log.Info("counts", "clients", now.clients, "online", now.online, "received", now.received, "delivered", now.delivered,
+			e.log.Info("counts", "clients", now.clients, "connections", now.connections, "turnedAway", now.turnedAway, "online", now.online, "received", now.received, "delivered", now.delivered,
 				"waiting", now.waiting, "refused", now.refused, "dead", now.dead, "expired", now.expired)
 		}
 		last = now
@@ -63,6 +63,7 @@ func (e *Edge) report(ctx context.Context) {
 
 type tallies struct {
 	clients                            int
+	connections, turnedAway            int64
 	online                             bool
 	received, delivered, refused, dead uint64
 	waiting, expired                   uint64
@@ -72,6 +73,7 @@ func (e *Edge) tallies() tallies {
 	counts, queue := e.gateway.Counts(), e.spool.Queue(gateway.UpstreamQueue).Stats()
 	return tallies{
 		clients: e.gateway.Clients(), online: e.gateway.Online(),
+		connections: e.listener.Stats.Open.Load(), turnedAway: e.listener.Stats.Refused.Load(),
 		received: counts.Received.Load(), delivered: counts.Delivered.Load(),
 		refused: counts.Refused.Load(), dead: counts.Dead.Load(),
 		waiting: queue.Records, expired: queue.Counts.Expired,
