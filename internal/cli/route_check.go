@@ -174,12 +174,11 @@ func (r routeReport) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%-9s %s\n", verdict, r.Name)
 	for _, c := range slices.Concat(r.Errors, r.Doubts) {
-		c.print(w)
+		c.print(w, "          ")
 	}
 }
 
-func (c complaint) print(w io.Writer) {
-	const indent = "          "
+func (c complaint) print(w io.Writer, indent string) {
 	for line := range strings.Lines(c.caret) {
 		fmt.Fprint(w, indent, line)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -75,12 +76,12 @@ func (f *routeEvalFlags) one(cmd *cobra.Command, condition string) error {
 	c, err := q.compile()
 	if err != nil {
 		for _, p := range route.Problems(err) {
-			complain(p).print(cmd.ErrOrStderr())
+			complain(p).print(cmd.ErrOrStderr(), "")
 		}
-		return fmt.Errorf("the condition is wrong: %w", err)
+		return errors.New("the condition is wrong")
 	}
 	for _, p := range c.Doubts() {
-		complain(p).print(cmd.ErrOrStderr())
+		complain(p).print(cmd.ErrOrStderr(), "")
 	}
 	sample, err := q.sample()
 	if err != nil {

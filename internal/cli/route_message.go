@@ -106,6 +106,9 @@ func unknownSystem(key string) error {
 		names = append(names, n.String())
 	}
 	err := fmt.Errorf("messages have no system property %q", key)
+	if strings.HasPrefix(strings.ToLower(key), "correlation") {
+		return withHint(err, "the correlation id of a message is \"cid\"")
+	}
 	if best := nearest(key, names); best != "" {
 		return withHint(err, "did you mean %q?", best)
 	}

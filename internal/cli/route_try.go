@@ -234,4 +234,3 @@ func resultJSON(r route.Result) any {
 	}
 	return r == route.True
 }
-

@@ -19,6 +19,7 @@ const (
 // bodyValues are what a plan's paths lead to in one body.
 type bodyValues struct {
 	state  bodyState
+	typed  bool // the message says that it holds JSON
 	plan   *plan
 	found  []found   // by slot
 	active []*branch // of the scanner, kept for the next body
@@ -31,7 +32,7 @@ type found struct {
 }
 
 func (b *bodyValues) begin(p *plan) {
-	b.state, b.plan = bodyUnread, p
+	b.state, b.typed, b.plan = bodyUnread, false, p
 	if cap(b.found) < p.size {
 		b.found = make([]found, p.size)
 	}

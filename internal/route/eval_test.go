@@ -384,6 +384,13 @@ func TestW13_TwinChangeIncludes(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.path, got, tt.want)
 		}
 	}
+	c, err := ParseCondition("$body.c = 1", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Eval(patch); got != Undefined {
+		t.Errorf("a body value of a twin change without a type is %v", got)
+	}
 	for _, arg := range []string{"", "a", "'properties.reported.a'", "properties.reported", "tags.a, tags.b", "tags..a", "$body.tags.a"} {
 		if _, err := ParseCondition("twin_change_includes("+arg+")", from); err == nil {
 			t.Errorf("no error for %q", arg)

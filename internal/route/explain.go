@@ -111,7 +111,7 @@ func (f *frame) note(e *expr) string {
 	}
 	kind := e.eval(f).kind
 	switch {
-	case e.typ == bodyType && f.body.state == bodyUnreadable:
+	case e.typ == bodyType && kind == isUndefined && (!f.body.typed || f.body.state == bodyUnreadable):
 		return f.bodyNote()
 	case e.typ == bodyType && kind == isUndefined:
 		return "objects, arrays and times are undefined to conditions"

@@ -121,25 +121,32 @@ var (
 	messageType     = systemName{"messageType", iot.MessageType}
 )
 
-// bodyValue is the value in a slot of the condition being evaluated.
+// bodyValue is the value in a slot of the condition being evaluated. The message
+// must say that it holds JSON.
 func (f *frame) bodyValue(slot int) value {
 	f.readBody()
+	if !f.body.typed {
+		return undefined
+	}
 	return f.body.value(f.slots[slot])
 }
 
-// readBody reads the body if that has not been done.
+// readBody reads the body if that has not been done. That of a twin change is
+// JSON even if the message does not say so.
 func (f *frame) readBody() {
 	if f.body.state != bodyUnread {
 		return
 	}
+	f.body.typed = strings.EqualFold(f.system(contentType).str, "application/json")
 	encoding := f.system(contentEncoding).str
-	if strings.EqualFold(f.system(messageType).str, twinChange) {
-		encoding = "utf-8" // edgeHub says nothing of the type of what it writes itself
-	} else if !strings.EqualFold(f.system(contentType).str, "application/json") {
+	switch {
+	case f.body.typed:
+		f.body.read(f.rawBody(), encoding)
+	case strings.EqualFold(f.system(messageType).str, twinChange):
+		f.body.read(f.rawBody(), "utf-8")
+	default:
 		f.body.state = bodyUnreadable
-		return
 	}
-	f.body.read(f.rawBody(), encoding)
 }
 
 func (f *frame) rawBody() []byte {
