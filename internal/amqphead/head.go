@@ -91,6 +91,7 @@ func (h *Head) Server() *amqp10.Server {
 			amqp10.Anonymous(nil),
 			amqp10.External(nil),
 		},
+		Direct: amqp10.Anonymous(nil), // Node's SDK leaves SASL out
 		Open:   h.open,
 		Limits: h.opt.Limits,
 		Log:    h.log,
