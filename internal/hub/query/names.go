@@ -20,12 +20,16 @@ var shown = []string{
 }
 
 // resolve makes paths of what was written: without the name of the collection,
+// for which the service's tools write devices even when they ask for modules,
 // and with the service's own spelling at the top.
 func (p *parser) resolve(from Collection) {
-	collection := strings.Split(string(from), ".")
 	for _, a := range p.names {
-		if rest, ok := cutPath(a.path, collection); ok && topName(rest[0]) != "" {
-			a.path = rest
+		for _, collection := range []Collection{from, Devices} {
+			rest, ok := cutPath(a.path, strings.Split(string(collection), "."))
+			if ok && topName(rest[0]) != "" {
+				a.path = rest
+				break
+			}
 		}
 		if name := topName(a.path[0]); name != "" {
 			a.path[0] = name

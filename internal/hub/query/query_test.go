@@ -41,6 +41,36 @@ func TestSelection(t *testing.T) {
 	}
 }
 
+// What the portal, az, IoT Explorer and the guides of the service send, in their
+// spelling, against rows that it must find.
+func TestQueriesThatPeopleAndToolsSend(t *testing.T) {
+	const device = `{"deviceId":"dev-1","status":"enabled","lastActivityTime":"2024-02-29T12:00:00Z","capabilities":{"iotEdge":true},
+		"configurations":{"web":{"status":"Applied"}},"tags":{"location":{"region":"US"}},"properties":{
+		"desired":{"$version":4},"reported":{"connectivity":{"type":"cellular"},"lastDesiredVersion":4,"telemetryConfig":{"sendFrequencyInSecs":300}}}}`
+	const module = `{"deviceId":"dev-1","moduleId":"$edgeAgent","configurations":{"10-example":{"status":"Applied"}},"properties":{
+		"desired":{"$version":4},"reported":{"lastDesiredVersion":4,"lastDesiredStatus":{"code":200},"modules":{"filter":{"runtimeStatus":"running"}}}}}`
+	const job = `{"deviceId":"dev-1","jobId":"j1","jobType":"scheduleUpdateTwin","status":"completed","createdDateTimeUtc":"2024-02-29T12:00:00Z","outcome":{"deviceMethodResponse":null}}`
+	for text, of := range map[string]string{
+		`SELECT * FROM devices WHERE tags.location.region = 'US' AND properties.reported.telemetryConfig.sendFrequencyInSecs >= 60`:                                                                                 device,
+		`SELECT LastActivityTime FROM devices WHERE status = 'enabled'`:                                                                                                                                             device,
+		`SELECT * FROM devices WHERE properties.reported.connectivity.type NIN ['wired', 'wifi']`:                                                                                                                   device,
+		`SELECT * FROM devices WHERE is_defined(properties.reported.connectivity)`:                                                                                                                                  device,
+		`SELECT deviceId as DeviceId, status as Status, capabilities.iotEdge as IotEdge FROM devices WHERE STARTSWITH(devices.deviceId, 'dev')`:                                                                     device,
+		`select * from devices where capabilities.iotEdge = true`:                                                                                                                                                   device,
+		`SELECT deviceId FROM devices WHERE configurations.[[web]].status='Applied'`:                                                                                                                                device,
+		`select * from devices.modules where devices.deviceId = 'dev-1' and devices.moduleId = '$edgeAgent' `:                                                                                                       module,
+		`SELECT deviceId FROM devices.modules WHERE moduleId = '$edgeAgent' AND configurations.[[10-example]].status = 'Applied'`:                                                                                   module,
+		`select deviceId from devices.modules where moduleId = '$edgeAgent' and properties.desired.$version = properties.reported.lastDesiredVersion and properties.reported.lastDesiredStatus.code = 200`:          module,
+		`SELECT * FROM devices.modules WHERE properties.reported.modules.filter.runtimeStatus = 'running' AND deviceId IN ['dev-1', 'dev-2']`:                                                                       module,
+		`SELECT * FROM devices.jobs WHERE devices.jobs.deviceId = 'dev-1' AND devices.jobs.jobType = 'scheduleUpdateTwin' AND devices.jobs.status = 'completed' AND devices.jobs.createdDateTimeUtc > '2016-09-01'`: job,
+		`SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'j1'`:                                                                                                                                                job,
+	} {
+		if !parse(t, text).Match(row(t, of)) {
+			t.Errorf("%s does not find %s", text, of)
+		}
+	}
+}
+
 func TestWhatTheHubMustKnowOfAQuery(t *testing.T) {
 	for _, c := range []struct {
 		query      string
