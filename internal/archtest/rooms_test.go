@@ -32,7 +32,7 @@ var rooms = [][]string{
 	{"internal/route"},
 	{"internal/hubevent"},
 	{"internal/twin"},
-	{"internal/presence"},
+	{"internal/presence", "internal/method"},
 	{"internal/auth"},
 	{"internal/tlsx"},
 	{"internal/pki"},

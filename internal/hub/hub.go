@@ -13,6 +13,7 @@ import (
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
+	"sluice/internal/method"
 	"sluice/internal/presence"
 	"sluice/iot"
 )
@@ -36,7 +37,7 @@ type Hub struct {
 	auth     auth.Authenticator
 	sessions *presence.Table[*session]
 	seen     activity
-	calls    calls
+	methods  method.Desk
 	unwatch  func()
 }
 

@@ -17,7 +17,7 @@ type session struct {
 	h *Hub
 
 	mu       sync.Mutex
-	methods  *methodSubscription
+	methods  iot.Subscription
 	desired  *desiredSubscription
 	commands iot.Subscription
 }
@@ -36,11 +36,10 @@ func (s *session) unsubscribe() {
 	methods, commands := s.methods, s.commands
 	s.methods, s.desired, s.commands = nil, nil, nil
 	s.mu.Unlock()
-	if methods != nil {
-		methods.abandon()
-	}
-	if commands != nil {
-		commands.Close()
+	for _, sub := range []iot.Subscription{methods, commands} {
+		if sub != nil {
+			sub.Close()
+		}
 	}
 }
 
