@@ -205,8 +205,9 @@ func isReset(err error) bool {
 
 func TestHostileClientsAreRefusedAndNobodyElseNotices(t *testing.T) {
 	s := newSite(t, fleet(8))
+	s.slow()
 	s.load(func() {
-		s.progress(500)
+		s.progress(100)
 		p99(s.devices)
 		wait(3 * time.Second)
 		before, logins := p99(s.devices), s.logins()
@@ -218,7 +219,7 @@ func TestHostileClientsAreRefusedAndNobodyElseNotices(t *testing.T) {
 		n := i.besiege(siege)
 		during := p99(s.devices)
 		t.Logf("%d attacks; p99 of the others %v before, %v meanwhile", n, before, during)
-		if during > max(3*before, 250*time.Millisecond) {
+		if during > max(3*before, 300*time.Millisecond) {
 			t.Errorf("the others' p99 went from %v to %v", before, during)
 		}
 		if s.logins() != logins {

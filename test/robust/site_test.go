@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,8 +61,9 @@ type site struct {
 type option func(*plan)
 
 type plan struct {
-	storage string // lines of [sluice.storage]
-	dataDir string // the gateway's, if not in the site's directory
+	storage string   // lines of [sluice.storage]
+	dataDir string   // the gateway's, if not in the site's directory
+	wrap    []string // see process
 }
 
 // newSite makes a site with devices, and starts it.
@@ -205,6 +207,7 @@ func (s *site) configure(connection string, p *plan) {
 	text := fmt.Sprintf(gatewayConfig, gatewayName, connection, p.dataDir, portOf(s.addr), s.mqtt.port(), s.https.port(), p.storage)
 	s.must(os.WriteFile(s.path("gateway.toml"), []byte(text), 0o600))
 	s.gateway = newProcess(s.t, "gateway", "edge", "--config", s.path("gateway.toml"))
+	s.gateway.wrap = p.wrap
 	s.hub = newProcess(s.t, "hub", "hub", "--data", s.path("hub"), "--hostname", hubName,
 		"--cert", s.path("hub.pem"), "--key", s.path("hub-key.pem"),
 		"--mqtt-port", strconv.Itoa(portOf(s.mqtt.to)), "--https-port", strconv.Itoa(portOf(s.https.to)))
@@ -316,6 +319,7 @@ func (s *site) verdict(rules ledger.Rules) *ledger.Report {
 		s.startGateway()
 	}
 	s.judge.await(s.devices)
+	s.noSecrets()
 	report, err := ledger.CheckDir(s.path("ledgers"), rules)
 	s.must(err)
 	s.t.Logf("slowest start of the gateway %v\n%v", s.slowest.Round(time.Millisecond), report)
@@ -326,6 +330,19 @@ func (s *site) verdict(rules ledger.Rules) *ledger.Report {
 		s.t.Error("nothing was acknowledged: the test has tested nothing")
 	}
 	return report
+}
+
+// noSecrets checks that the gateway has told its log no key, of which a token
+// is worth as much while it lasts (S12).
+func (s *site) noSecrets() {
+	s.t.Helper()
+	for _, line := range s.gateway.said() {
+		for id, key := range s.keys {
+			if strings.Contains(line, key.Reveal()) || strings.Contains(line, "&sig=") {
+				s.t.Errorf("S12 the log has a secret of %s: %s", id, line)
+			}
+		}
+	}
 }
 
 // keep saves the ledgers of a run that failed.
