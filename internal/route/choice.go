@@ -14,7 +14,9 @@ type choice struct {
 }
 
 func (c *choice) try(m *match) {
-	v := c.read(m.view())
+	f := m.view()
+	f.left = budget
+	v := c.read(f)
 	if v.kind != isString {
 		return
 	}

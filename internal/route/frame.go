@@ -7,8 +7,9 @@ import (
 	"sluice/iot"
 )
 
-// budget is how many bytes the functions of one condition may read and write
-// for one message.
+// budget is what one condition may cost for one message: a byte that a function
+// or a comparison reads or writes costs 1, and so does a property that a name is
+// compared with.
 const budget = 4 << 20
 
 // frame is what an evaluation needs of one message. It is reused.
@@ -77,7 +78,7 @@ func (f *frame) property(name string) (value, bool) {
 		return f.sample.Properties.lookup(name)
 	}
 	s, ok := f.msg.Properties.Lookup(name)
-	if !ok {
+	if !f.spend(len(f.msg.Properties)) || !ok {
 		return undefined, false
 	}
 	return stringValue(s), true

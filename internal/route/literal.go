@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // literal gives the value of a literal's token.
@@ -57,7 +58,7 @@ var (
 // unescape replaces escape sequences in two passes, as edgeHub does: what the
 // first one makes can be part of an escape sequence for the second.
 func unescape(s string) string {
-	if !quoteEscape.MatchString(s) && !unicodeEscape.MatchString(s) {
+	if strings.IndexByte(s, '\\') < 0 {
 		return s
 	}
 	s = unicodeEscape.ReplaceAllStringFunc(s, func(m string) string {

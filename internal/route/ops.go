@@ -102,7 +102,7 @@ func comparisonOf(op string, left, right *expr) evalFunc {
 	a, b := left.eval, right.eval
 	return func(f *frame) value {
 		x, y := a(f), b(f)
-		if !definite(x) || !definite(y) {
+		if !definite(x) || !definite(y) || !f.spend(min(len(x.str), len(y.str))) {
 			return undefined
 		}
 		return boolValue(holds(compare(x, y)))
@@ -129,7 +129,7 @@ func compareBody(op string, left, right evalFunc) evalFunc {
 	return func(f *frame) value {
 		a, b := left(f), right(f)
 		switch {
-		case a.kind == isUndefined || b.kind == isUndefined:
+		case a.kind == isUndefined || b.kind == isUndefined, !f.spend(min(len(a.str), len(b.str))):
 			return undefined
 		case a.kind == b.kind:
 			return boolValue(holds(compare(a, b)))
