@@ -8,9 +8,14 @@ import (
 	"syscall"
 )
 
-// rawConn returns access to a socket. Types that wrap one are left alone: their
-// Read may do more than to read.
+// rawConn returns access to a socket. Types that wrap one are left alone, as their
+// Read may do more than to read, unless they offer it with a method Socket.
 func rawConn(nc net.Conn) syscall.RawConn {
+	if s, ok := nc.(interface{ Socket() *net.TCPConn }); ok {
+		if tcp := s.Socket(); tcp != nil {
+			nc = tcp
+		}
+	}
 	var raw syscall.RawConn
 	var err error
 	switch s := nc.(type) {
