@@ -6,21 +6,19 @@ import (
 )
 
 // choice is a group of entries of one site whose conditions all ask for some
-// value of the same property, as in kind = 'a' AND …. Those with the message's
+// value of the same expression, as in kind = 'a' AND …. Those with the message's
 // value are found without trying the others.
 type choice struct {
-	read    evalFunc // the property
-	byValue map[string][]int
+	read    evalFunc // the expression
+	slots   []int    // of its body paths
+	byValue map[value][]int
 }
 
 func (c *choice) try(m *match) {
 	f := m.view()
-	f.left = budget
+	f.left, f.slots = budget, c.slots
 	v := c.read(f)
-	if v.kind != isString {
-		return
-	}
-	for _, i := range c.byValue[v.str] {
+	for _, i := range c.byValue[v] {
 		m.try(i)
 	}
 }
@@ -43,42 +41,43 @@ func (s *site) index(entries []entry) {
 	}
 }
 
-// largest finds the property that most entries ask for.
-func (s *site) largest(entries []entry) (name string, members []int) {
-	byName := map[string][]int{}
+// largest finds the expression that most entries ask for.
+func (s *site) largest(entries []entry) (text string, members []int) {
+	byText := map[string][]int{}
 	for _, i := range s.entries {
 		for _, d := range entries[i].demands() {
-			if list := byName[d.name]; len(list) == 0 || list[len(list)-1] != i {
-				byName[d.name] = append(list, i)
+			if list := byText[d.text]; len(list) == 0 || list[len(list)-1] != i {
+				byText[d.text] = append(list, i)
 			}
 		}
 	}
-	for n, list := range byName {
-		if len(list) > len(members) || len(list) == len(members) && n < name {
-			name, members = n, list
+	for t, list := range byText {
+		if len(list) > len(members) || len(list) == len(members) && t < text {
+			text, members = t, list
 		}
 	}
-	return name, members
+	return text, members
 }
 
-// choose makes a choice of the members, which all demand the named property.
-func (s *site) choose(name string, members []int, entries []entry) {
-	c := choice{byValue: map[string][]int{}}
+// choose makes a choice of the members, which all demand something of the
+// expression of the given text.
+func (s *site) choose(text string, members []int, entries []entry) {
+	c := choice{byValue: map[value][]int{}}
 	for _, i := range members {
 		demands := entries[i].demands()
-		d := demands[slices.IndexFunc(demands, func(d demand) bool { return d.name == name })]
-		c.read = d.read
+		d := demands[slices.IndexFunc(demands, func(d demand) bool { return d.text == text })]
+		c.read, c.slots = d.read, entries[i].slots
 		c.byValue[d.value] = append(c.byValue[d.value], i)
 	}
 	s.chosen = append(s.chosen, c)
 	s.entries = slices.DeleteFunc(s.entries, func(i int) bool { return slices.Contains(members, i) })
 }
 
-// demand is a value that a property must have for a condition to be true.
+// demand is a value that an expression must have for a condition to be true.
 type demand struct {
-	name  string // of the property, in lower case and as it is looked up
+	text  string // of the expression, the same however it was written
 	read  evalFunc
-	value string
+	value value
 }
 
 func (e *entry) demands() []demand {
@@ -88,7 +87,8 @@ func (e *entry) demands() []demand {
 	return e.condition.root.demands(nil)
 }
 
-// demands finds comparisons for equality that must hold for e to be true.
+// demands finds comparisons for equality that must hold for e to be true. Two
+// values of one kind are equal if they are the same.
 func (e *expr) demands(found []demand) []demand {
 	switch {
 	case e.op == "AND":
@@ -96,13 +96,14 @@ func (e *expr) demands(found []demand) []demand {
 	case e.op != "=":
 		return found
 	}
-	name, literal := e.args[0], e.args[1]
-	if name.op == opLiteral {
-		name, literal = literal, name
+	asked, literal := e.args[0], e.args[1]
+	if asked.op == opLiteral {
+		asked, literal = literal, asked
 	}
-	property := name.op == opProperty || isProperty(name)
-	if !property || name.typ != stringType || literal.op != opLiteral || literal.typ != stringType {
+	if asked.op == opLiteral || literal.op != opLiteral || literal.value.kind == isUndefined {
 		return found
 	}
-	return append(found, demand{name.op + strings.ToLower(name.name), name.eval, literal.value.str})
+	var b strings.Builder
+	asked.format(&b, 0)
+	return append(found, demand{b.String(), asked.eval, literal.value})
 }

@@ -398,6 +398,17 @@ func TestW13_TwinChangeIncludes(t *testing.T) {
 	}
 }
 
+// Only the same bytes are the same string, whatever they are.
+func TestStringsThatAreNotUTF8(t *testing.T) {
+	for _, a := range []string{"", "\xff", "\xfe", "\xffa", "\xfeb", "\xed\xa0", "\xed\xa0\x80", "\xf0\x9f", "�"} {
+		for _, b := range []string{"", "\xff", "\xfe", "\xffa", "\xfeb", "\xed\xa0", "\xed\xa0\x80", "\xf0\x9f", "�"} {
+			if (compareUnits(a, b) == 0) != (a == b) || sgn(compareUnits(a, b)) != -sgn(compareUnits(b, a)) {
+				t.Errorf("compare(%q, %q) = %d", a, b, compareUnits(a, b))
+			}
+		}
+	}
+}
+
 func TestParseNumber(t *testing.T) {
 	inf := math.Inf(1)
 	for s, want := range map[string]float64{

@@ -149,7 +149,9 @@ var (
 		"/messages/modules/b/outputs", "/messages/events", "/twinChangeNotifications"}
 	someConditions = []string{"", "", "WHERE kind = 'a'", "WHERE 'b' = kind", "WHERE KIND = 'c' AND level = '1'", "WHERE level = '1' AND $cid = '7'",
 		"WHERE {$cid} = '7'", "WHERE kind = 'a' OR level = '2'", "WHERE $body.t > 1", "WHERE $body.t > 1 AND kind = 'a'",
-		"WHERE kind = 'a' AND null", "WHERE kind = 'a' AND kind = 'b'", "WHERE NOT (kind = 'a')", "WHERE level > '1' AND true", "WHERE kind"}
+		"WHERE kind = 'a' AND null", "WHERE kind = 'a' AND kind = 'b'", "WHERE NOT (kind = 'a')", "WHERE level > '1' AND true", "WHERE kind",
+		"WHERE as_number(level) = 1", "WHERE 2 = as_number(level) AND kind = 'a'", "WHERE $body.t = 1", "WHERE $body.t = 2 AND kind != 'b'",
+		"WHERE {$BODY.t} = 1", "WHERE $body.t = '1'", "WHERE $body.u = null", "WHERE $body.u = null AND $body.t = 2", "WHERE length(kind) = 1", "WHERE (kind = 'a') = true"}
 )
 
 func pick(r *rand.Rand, list []string) string { return list[r.IntN(len(list))] }

@@ -101,7 +101,7 @@ func seek(s string, n int) (at int, half bool) {
 	return at, false
 }
 
-// compareUnits orders strings by code units. UTF-8 has the same order but for
+// compareUnits orders strings by code units; it is 0 for the same bytes alone. UTF-8 has the same order but for
 // pairs, which it puts behind everything else.
 func compareUnits(a, b string) int {
 	n := min(len(a), len(b))
@@ -117,10 +117,13 @@ func compareUnits(a, b string) int {
 	}
 	a1, a2, _ := unit(a[i:])
 	b1, b2, _ := unit(b[i:])
-	if a1 != b1 {
+	switch {
+	case a1 != b1:
 		return int(a1) - int(b1)
+	case a2 != b2:
+		return int(a2) - int(b2)
 	}
-	return int(a2) - int(b2)
+	return int(a[i]) - int(b[i]) // not UTF-8, and yet not the same
 }
 
 // joinSurrogates makes pairs of surrogates that stand side by side.
