@@ -126,10 +126,10 @@ func (q *conditionQuestion) answer() conditionAnswer {
 const maxRouteLine = 4 << 20
 
 // eachLine answers each line of JSON with a line of JSON. A line that cannot be
-// read is answered with an error, so that answers and lines stay together.
+// read is answered with an error, so that answers and lines stay together. Each
+// answer is written at once: the asker may wait for it.
 func eachLine[Q any](in io.Reader, out io.Writer, answer func(*Q) any) error {
-	w := bufio.NewWriter(out)
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxRouteLine)
@@ -148,8 +148,5 @@ func eachLine[Q any](in io.Reader, out io.Writer, answer func(*Q) any) error {
 			return err
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	return w.Flush()
+	return lines.Err()
 }
