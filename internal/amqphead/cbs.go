@@ -2,6 +2,7 @@ package amqphead
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sluice/amqp10"
@@ -21,46 +22,56 @@ const (
 	// claimsLinks is how many links to and from $cbs a connection may have:
 	// pools have a pair for each AMQP session.
 	claimsLinks = 2 * maxSessions
+	// maxToken is how large a message with a token may be, in bytes.
+	maxToken = 16 << 10
 )
 
 // attachClaims accepts the links to and from $cbs.
 func (c *conn) attachClaims(r *amqp10.LinkRequest) {
-	if r.Role == amqp10.RoleReceiver {
-		about := aboutLink(r.Properties)
-		r.AcceptReceiver(amqp10.ReceiverConfig{
-			Window:         claimsWindow,
-			MaxMessageSize: 16 << 10,
-			OnDelivery:     func(d *amqp10.Delivery) { c.claim(d, about) },
-		})
-		return
-	}
-	k := &claims{session: r.Session()}
 	c.mu.Lock()
-	full := len(c.claims) >= claimsLinks
+	full := c.claimsLinks >= claimsLinks
 	if !full {
-		c.claims = append(c.claims, k)
+		c.claimsLinks++
 	}
 	c.mu.Unlock()
 	if full {
-		r.Refuse(amqp10.Errorf(amqp10.ErrResourceLimit, "too many links from %s", cbsNode))
+		r.Refuse(amqp10.Errorf(amqp10.ErrResourceLimit, "the connection has %d links to and from %s", claimsLinks, cbsNode))
 		return
 	}
+	if r.Role == amqp10.RoleSender {
+		c.acceptClaims(r)
+		return
+	}
+	about := aboutLink(r.Properties)
+	r.AcceptReceiver(amqp10.ReceiverConfig{
+		Window:         claimsWindow,
+		MaxMessageSize: maxToken,
+		OnDelivery:     func(d *amqp10.Delivery) { c.claim(d, about) },
+		OnClose:        func(error) { c.forgetClaims(nil) },
+	})
+}
+
+// acceptClaims accepts the link for answers.
+func (c *conn) acceptClaims(r *amqp10.LinkRequest) {
+	k := &claims{session: r.Session()}
+	c.mu.Lock()
+	c.claims = append(c.claims, k)
+	c.mu.Unlock()
 	k.attach(r.AcceptSender(amqp10.SenderConfig{
 		OnCredit: k.credit,
 		OnClose:  func(error) { c.forgetClaims(k) },
 	}))
 }
 
+// forgetClaims is for a link that has ended; k is nil for one to $cbs.
 func (c *conn) forgetClaims(k *claims) {
-	k.close()
+	if k != nil {
+		k.close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, other := range c.claims {
-		if other == k {
-			c.claims = append(c.claims[:i:i], c.claims[i+1:]...)
-			return
-		}
-	}
+	c.claimsLinks--
+	c.claims = slices.DeleteFunc(c.claims, func(other *claims) bool { return other == k })
 }
 
 // answerTo finds the link for the answer to a delivery: the latest of the same
@@ -90,6 +101,10 @@ func (c *conn) claim(d *amqp10.Delivery, a about) {
 	k, err := readClaim(d)
 	if err != nil {
 		c.answerClaim(d, k, err)
+		return
+	}
+	if k.ofPolicy() {
+		c.answerClaim(d, k, c.proveToDesk(k))
 		return
 	}
 	id := k.token.Resource.Identity
@@ -125,6 +140,9 @@ func readClaim(d *amqp10.Delivery) (k claim, err error) {
 	if k.token, err = sas.Parse(k.text); err != nil {
 		return k, &iot.Error{Kind: iot.Unauthorized, Op: "put-token", Err: err}
 	}
+	if k.ofPolicy() {
+		return k, nil // the token says itself what it is for
+	}
 	return k, k.checkAudience(msg.ApplicationProperties.Text("name"))
 }
 
@@ -153,34 +171,44 @@ func (k *claim) checkAudience(name string) error {
 // The token of an $edgeHub that has no links of its own is kept unjudged until
 // something is attached with it: a gateway may have several connections, and only
 // one session of its own.
-func (c *conn) prove(id iot.Identity, k claim, a about) error {
+func (c *conn) prove(id iot.Identity, k claim, a about) (err error) {
 	dependents, err := c.keepProof(id, k)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case len(dependents) > 0:
+		err = c.renew(dependents, k.text)
+	case id.Module != iot.EdgeHubModule:
+		_, err = c.join(id, a, true)
 	}
-	if len(dependents) == 0 && id.Module == iot.EdgeHubModule {
-		return nil
-	}
-	if len(dependents) == 0 {
-		if _, err := c.join(id, a); err != nil {
-			c.dropProof(id, k)
-			return err
-		}
-		return nil
-	}
-	var own error
-	for _, m := range dependents {
-		if err := m.renew(k.text); err != nil {
-			own = err
-			if iot.KindOf(err) == iot.Unauthorized {
-				m.expel(err)
-			}
-		}
-	}
-	if own != nil && iot.KindOf(own) == iot.Unauthorized {
+	if err != nil {
 		c.dropProof(id, k)
 	}
-	return own
+	return err
+}
+
+// renew replaces the token of all that depend on it. Those for which the hub no
+// longer takes it lose their sessions, which is an error only if there are no
+// others; the rest stay until the older token expires.
+func (c *conn) renew(dependents []*member, token string) error {
+	var lost, late error
+	renewed := 0
+	for _, m := range dependents {
+		err := m.renew(token)
+		switch {
+		case err == nil:
+			renewed++
+		case iot.KindOf(err) == iot.Unauthorized:
+			lost = err
+			m.ended(err)
+		default:
+			late = err
+		}
+	}
+	if late == nil && renewed == 0 {
+		return lost
+	}
+	return late
 }
 
 // keepProof notes a token, and returns the members whose token it replaces.
@@ -197,6 +225,7 @@ func (c *conn) keepProof(id iot.Identity, k claim) (dependents []*member, err er
 			dependents = append(dependents, m)
 		}
 	}
+	slices.SortFunc(dependents, func(a, b *member) int { return strings.Compare(a.id.String(), b.id.String()) })
 	return dependents, nil
 }
 

@@ -15,6 +15,7 @@ import (
 type conn struct {
 	head *Head
 	amqp *amqp10.Conn
+	desk Desk // of the service; nil if there is none
 
 	life   context.Context // ends with the connection
 	stop   context.CancelFunc
@@ -24,12 +25,13 @@ type conn struct {
 	// links and its end. What the hub is asked for this happens here.
 	order turns[iot.Identity]
 
-	mu       sync.Mutex
-	proofs   map[iot.Identity]*proof // by who proves itself with it
-	members  map[iot.Identity]*member
-	claims   []*claims // the links from $cbs
-	lonely   *time.Timer
-	finished bool
+	mu          sync.Mutex
+	proofs      map[iot.Identity]*proof // by who proves itself with it
+	members     map[iot.Identity]*member
+	claims      []*claims // the links from $cbs
+	claimsLinks int       // to and from $cbs
+	lonely      *time.Timer
+	finished    bool
 }
 
 // A proof is a token that the client has put.
@@ -69,6 +71,10 @@ func (c *conn) Attach(r *amqp10.LinkRequest) {
 		c.attachClaims(r)
 		return
 	}
+	if c.atDesk(text) {
+		c.desk.Attach(r)
+		return
+	}
 	a, err := parseAddress(text)
 	if err != nil {
 		c.refuse(r, err)
@@ -95,7 +101,7 @@ func (c *conn) refuse(r *amqp10.LinkRequest, err error) {
 
 // attach opens a link for the identity whose turn it is.
 func (c *conn) attach(r *amqp10.LinkRequest, a address) {
-	m, err := c.join(a.identity, aboutLink(r.Properties))
+	m, err := c.join(a.identity, aboutLink(r.Properties), false)
 	if err == nil {
 		err = m.open(r, a.node)
 	}
@@ -107,7 +113,10 @@ func (c *conn) attach(r *amqp10.LinkRequest, a address) {
 
 // Closed implements [amqp10.Handler]. When it returns, nothing of the connection
 // is left at the hub.
-func (c *conn) Closed(error) {
+func (c *conn) Closed(err error) {
+	if c.desk != nil {
+		c.desk.Closed(err)
+	}
 	c.mu.Lock()
 	c.finished = true
 	if c.lonely != nil {
@@ -150,9 +159,12 @@ func (c *conn) checkLonely() {
 	c.amqp.CloseWith(amqp10.Errorf(amqp10.ErrUnauthorized, "no identity has proved itself"))
 }
 
-// hopeful reports whether there is a token with which a link may be attached.
-// c.mu is held.
+// hopeful reports whether there is a token with which a link may be attached, or
+// the service is used. c.mu is held.
 func (c *conn) hopeful() bool {
+	if c.desk != nil && c.desk.Authorized() {
+		return true
+	}
 	now := time.Now()
 	for _, p := range c.proofs {
 		if p.accepted && now.Before(p.expires) {

@@ -28,6 +28,9 @@ type Options struct {
 	// if zero.
 	Grace time.Duration
 
+	// Service serves applications on the same connections; nil: nothing does.
+	Service Service
+
 	// Limits are those of the engine. Those that bound links and AMQP sessions
 	// are set by the head where they are zero, for connections that carry many
 	// identities.
@@ -87,7 +90,7 @@ func (h *Head) Server() *amqp10.Server {
 		ContainerID: h.opt.ContainerID,
 		Mechanisms: []*amqp10.Mechanism{
 			amqp10.MSSBCBS(nil),
-			amqp10.Plain(h.judgePlain),
+			amqp10.Plain(h.login),
 			amqp10.Anonymous(nil),
 			amqp10.External(nil),
 		},
@@ -103,6 +106,9 @@ func (h *Head) open(a *amqp10.Conn) (amqp10.Handler, error) {
 	c, ok := a.Identity().(*conn)
 	if !ok {
 		c = newConn(h, a)
+	}
+	if c.desk == nil && h.opt.Service != nil {
+		c.desk = h.opt.Service.Open(a)
 	}
 	c.begin()
 	return c, nil

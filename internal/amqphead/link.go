@@ -1,6 +1,8 @@
 package amqphead
 
 import (
+	"slices"
+
 	"sluice/amqp10"
 	"sluice/iot"
 )
@@ -82,7 +84,6 @@ func (m *member) reserve(l *link) error {
 	if len(m.links) >= linksPerIdentity {
 		return iot.Errorf(iot.Throttled, "attach", m.id, "it has %d links", len(m.links))
 	}
-	m.used = true
 	m.links = append(m.links, l)
 	return nil
 }
@@ -91,12 +92,7 @@ func (m *member) remove(l *link) {
 	c := m.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, other := range m.links {
-		if other == l {
-			m.links = append(m.links[:i:i], m.links[i+1:]...)
-			return
-		}
-	}
+	m.links = slices.DeleteFunc(m.links, func(other *link) bool { return other == l })
 }
 
 // displace closes the links of the same kind: what the hub has for the identity is
@@ -122,6 +118,7 @@ func (l *link) attached(end ending) {
 	c := l.member.conn
 	c.mu.Lock()
 	l.end = end
+	l.member.waits = false
 	closing := l.closing
 	c.mu.Unlock()
 	if closing != nil {

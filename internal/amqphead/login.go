@@ -26,7 +26,7 @@ func parseUser(user string) (iot.Identity, error) {
 
 // judgePlain decides about SASL PLAIN. What it returns is the connection, with the
 // identity's session begun.
-func (h *Head) judgePlain(_ context.Context, a *amqp10.Conn, k amqp10.Credentials) (any, error) {
+func (h *Head) judgePlain(ctx context.Context, a *amqp10.Conn, k amqp10.Credentials) (any, error) {
 	id, err := parseUser(k.User)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,8 @@ func (h *Head) judgePlain(_ context.Context, a *amqp10.Conn, k amqp10.Credential
 	}
 	c := newConn(h, a)
 	c.proofs[id] = &proof{token: k.Password, expires: token.Expiry}
-	if _, err := c.join(id, about{}); err != nil {
+	defer context.AfterFunc(ctx, c.stop)()
+	if _, err := c.join(id, about{}, true); err != nil {
 		c.Closed(nil)
 		if iot.KindOf(err).Retryable() {
 			return nil, fmt.Errorf("%w: %w", amqp10.ErrTryLater, err)

@@ -25,7 +25,7 @@ type member struct {
 	over  error  // why the hub has ended the session, or nil
 	known bool   // is or was one of the connection's members
 	links []*link
-	used  bool // had a link
+	waits bool // begun by a token alone, and for its first link
 }
 
 // linksPerIdentity is how many links one identity may have. SDKs have six.
@@ -48,16 +48,16 @@ func aboutLink(properties amqp10.Fields) about {
 	}
 }
 
-// join returns the member for an identity, which is made if its proof is good. It
-// is the identity's turn.
-func (c *conn) join(id iot.Identity, a about) (*member, error) {
+// join returns the member for an identity, which is made if its proof is good; one
+// that waits stays until it has had a link. It is the identity's turn.
+func (c *conn) join(id iot.Identity, a about, waits bool) (*member, error) {
 	c.mu.Lock()
 	m := c.members[id]
 	c.mu.Unlock()
 	if m != nil {
 		return m, nil
 	}
-	m = &member{conn: c, id: id}
+	m = &member{conn: c, id: id, waits: waits}
 	creds, err := c.credentials(m, a.authChain)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,11 @@ func (c *conn) join(id iot.Identity, a about) (*member, error) {
 		m.end()
 		return nil, err
 	}
-	return m, m.catchUp(creds)
+	if err := m.catchUp(creds); err != nil {
+		m.ended(err)
+		return nil, err
+	}
+	return m, nil
 }
 
 // connect begins the session.
@@ -218,12 +222,12 @@ func (m *member) end() {
 	m.calls.close()
 }
 
-// leaveIfIdle ends the session of an identity that has no link any more. It is the
-// identity's turn.
+// leaveIfIdle ends the session of an identity that has no link any more, unless it
+// waits for its first. It is the identity's turn.
 func (c *conn) leaveIfIdle(id iot.Identity) {
 	c.mu.Lock()
 	m := c.members[id]
-	if m == nil || !m.used || len(m.links) > 0 || c.finished {
+	if m == nil || m.waits || len(m.links) > 0 || c.finished {
 		c.mu.Unlock()
 		return
 	}
@@ -231,9 +235,4 @@ func (c *conn) leaveIfIdle(id iot.Identity) {
 	c.watch()
 	c.mu.Unlock()
 	m.end()
-}
-
-// expel ends the session of an identity that has shown a token which is none.
-func (m *member) expel(why error) {
-	m.ended(why)
 }
