@@ -12,7 +12,8 @@
 # to which it sends on what it takes, and with the hub gone, when it only stores.
 #
 # The rounds alternate, so that what else the machine does falls on both, and the
-# median of them counts. What can be set, with the defaults:
+# median of them counts. While one is measured the other stands still. What can be
+# set, with the defaults:
 #
 #   CLIENTS=100 WINDOW=16 SIZE=256 SECONDS_EACH=5 ROUNDS=3 IDLE=2000
 #   GATEWAY=127.0.0.41 HUB=127.0.0.42 PEER=127.0.0.43 PORT=28883
@@ -38,6 +39,7 @@ pids=()
 finish() {
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
+		kill -CONT "$pid" 2>/dev/null || true
 	done
 	for pid in "${pids[@]}"; do
 		wait "$pid" 2>/dev/null || true
@@ -183,10 +185,25 @@ bench() {
 	esac
 }
 
+# alone lets the servers go on that are named, and stops the others.
+alone() {
+	local pid
+	for pid in "$mosquitto_pid" "$gateway_pid" "$hub_pid"; do
+		case " $* " in
+		*" $pid "*) kill -CONT "$pid" 2>/dev/null || true ;;
+		*) kill -STOP "$pid" 2>/dev/null || true ;;
+		esac
+	done
+}
+
 # load measures one round and appends to the files of what it measured.
 load() {
 	local what=$1 server=$2 as=$3 before after out
 	shift 3
+	case $what in
+	mosquitto) alone "$mosquitto_pid" ;;
+	*) alone "$gateway_pid" "$hub_pid" ;;
+	esac
 	before=$(processor "$server")
 	out=$(bench "$what" mqtt --size "$SIZE" --duration "${SECONDS_EACH}s" --warm-up 1s "$@") || die "$what: $out"
 	after=$(processor "$server")
@@ -235,6 +252,7 @@ for round in $(seq "$ROUNDS"); do
 	load mosquitto "$mosquitto_pid" mosquitto-many "${many[@]}"
 	load sluice "$gateway_pid" online-many "${many[@]}"
 done
+kill -CONT "$hub_pid"
 kill "$hub_pid"
 wait "$hub_pid" 2>/dev/null || true
 for round in $(seq "$ROUNDS"); do
@@ -243,6 +261,7 @@ for round in $(seq "$ROUNDS"); do
 	load sluice "$gateway_pid" offline-many "${many[@]}"
 	load mosquitto "$mosquitto_pid" mosquitto-one "${one[@]}"
 	load sluice "$gateway_pid" offline-one "${one[@]}"
+	alone
 	timeout 60 "$SLUICE" bench spool "$WORK" --writers 1 --size "$SIZE" --duration 1s --json |
 		sed -n '/bareSyncMs/,/}/p' | field p50 >>"$WORK/bare.p50"
 done
