@@ -161,6 +161,28 @@ func TestA12_IdleTimes(t *testing.T) {
 			p.wantEOF()
 		})
 	})
+	t.Run("A12 a peer that we do not read is not called silent", func(t *testing.T) {
+		var kept []*Delivery
+		limits := Limits{Idle: time.Minute, Held: 1}
+		for _, h := range []handler{keep(10, &kept), {attach: func(r *LinkRequest) {
+			r.AcceptReceiver(ReceiverConfig{Window: 10, OnDelivery: func(d *Delivery) { time.Sleep(time.Hour); d.Accept() }})
+		}}} {
+			scripted(t, &Server{Limits: limits}, h, func(p *script) {
+				p.opened().send(sendingLink("l", 0))
+				p.want("attach")
+				p.send(whole(0, 0))
+				start := time.Now()
+				for time.Since(start) < 59*time.Minute {
+					p.want("heartbeat")
+				}
+				if kept != nil {
+					kept[0].Accept()
+				}
+				p.wantBeyondHeartbeats("disposition")
+				kept = nil
+			})
+		}
+	})
 	t.Run("A12 heartbeats keep a connection", func(t *testing.T) {
 		scripted(t, &Server{Limits: Limits{Idle: time.Minute}}, acceptAll(nil), func(p *script) {
 			p.opened()

@@ -117,7 +117,7 @@ func TestErrNoCreditIsFollowedByOnCredit(t *testing.T) {
 				if name != "credit" {
 					window = 1000
 				}
-				sent, accepted := 0, 0
+				sent, accepted, most := 0, 0, 0
 				var snd *Sender
 				pump := func() {
 					for ; sent < count; sent++ {
@@ -126,6 +126,7 @@ func TestErrNoCreditIsFollowedByOnCredit(t *testing.T) {
 								t.Errorf("outcome %+v, %v", o, err)
 							}
 							accepted++
+							most = max(most, sent-accepted)
 						}})
 						if err != nil {
 							if err != ErrNoCredit {
@@ -147,6 +148,9 @@ func TestErrNoCreditIsFollowedByOnCredit(t *testing.T) {
 				synctest.Wait()
 				if accepted != count {
 					t.Errorf("%d of %d were accepted, %d sent", accepted, count, sent)
+				}
+				if name == "unsettled" && most > 3 {
+					t.Errorf("%d were unsettled", most)
 				}
 			})
 		})
@@ -454,5 +458,27 @@ func TestBothWaysAtOnceWithFullBuffers(t *testing.T) {
 			}
 		}
 		wg.Wait()
+	})
+}
+
+// Room that a delivery gives back is used at once, also when there is nothing
+// to say to its sender.
+func TestRoomIsGivenBackInSilence(t *testing.T) {
+	var kept []*Delivery
+	scripted(t, &Server{Limits: Limits{Held: 1}}, keep(1000, &kept), func(p *script) {
+		p.opened().send(sendingLink("l", 0))
+		p.want("attach", "flow ")
+		go func() {
+			for id := range uint32(5) {
+				_, _ = p.nc.Write(appended(part(frame.Transfer{DeliveryID: frame.Some(id), Tag: []byte("t"), Settled: frame.Some(true)}, payload("x"))))
+			}
+		}()
+		for n := range 5 {
+			synctest.Wait()
+			if len(kept) != n+1 || !kept[n].Settled() {
+				t.Fatalf("%d deliveries have come, want %d", len(kept), n+1)
+			}
+			kept[n].Accept()
+		}
 	})
 }

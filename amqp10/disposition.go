@@ -20,7 +20,6 @@ func (s *Session) onDisposition(p *frame.Disposition) *Error {
 		s.decide(id, o, p)
 		return false
 	})
-	s.pump() // aborts what was decided in the middle
 	s.c.wakeBlocked()
 	return nil
 }

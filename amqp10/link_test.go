@@ -108,6 +108,23 @@ func TestA6_Flows(t *testing.T) {
 			p.want("transfer handle=0 delivery-id=0", "transfer handle=0 delivery-id=1", "transfer handle=0 delivery-id=2", "flow next-incoming-id=0")
 		})
 	})
+	t.Run("A6 a window counts from what its giver had seen", func(t *testing.T) {
+		scripted(t, &Server{}, acceptAll(func(s *Sender) { snd = s }), func(p *script) {
+			start(p)
+			p.send(session(frame.Flow{NextIncomingID: frame.Some(uint32(0)), IncomingWindow: 3, Handle: frame.Some(uint32(0)), LinkCredit: frame.Some(uint32(9))}))
+			synctest.Wait()
+			for range 5 {
+				if err := snd.Send(Outgoing{Payload: payload("x")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.want("delivery-id=0", "delivery-id=1", "delivery-id=2")
+			p.send(session(frame.Flow{NextIncomingID: frame.Some(uint32(1)), IncomingWindow: 2, Echo: true}))
+			p.want("flow ")
+			p.send(session(frame.Flow{NextIncomingID: frame.Some(uint32(1)), IncomingWindow: 3, Echo: true}))
+			p.want("delivery-id=3", "flow ")
+		})
+	})
 	t.Run("A6 echo is answered with the link's state", func(t *testing.T) {
 		scripted(t, &Server{}, acceptAll(nil), func(p *script) {
 			start(p)

@@ -136,7 +136,7 @@ func (s *Session) written(o *outgoing) {
 }
 
 // dropPending lets go of what waits of o. If it has begun, it is aborted in its
-// turn, so that the peer does not wait for its end. The caller pumps.
+// turn, so that the peer does not wait for its end.
 func (s *Session) dropPending(o *outgoing) {
 	i := slices.Index(s.pending, o)
 	if i < 0 {

@@ -164,6 +164,18 @@ func (p *script) want(texts ...string) {
 	}
 }
 
+// wantBeyondHeartbeats is want of a frame that heartbeats may precede.
+func (p *script) wantBeyondHeartbeats(text string) {
+	p.t.Helper()
+	for {
+		if got := p.next(); strings.Contains(got, text) {
+			return
+		} else if got != "heartbeat" && !strings.Contains(got, "] flow ") {
+			p.t.Fatalf("got %s, want %s", got, text)
+		}
+	}
+}
+
 // wantEOF checks that the server closes the socket.
 func (p *script) wantEOF() {
 	p.t.Helper()
