@@ -98,7 +98,12 @@ type claim struct {
 // claim takes one request to $cbs: it is answered when the hub has judged the
 // token.
 func (c *conn) claim(d *amqp10.Delivery, a about) {
-	k, err := readClaim(d)
+	msg, err := d.Message()
+	if err != nil {
+		d.Reject(refusal(undecodable(err)))
+		return
+	}
+	k, err := readClaim(msg)
 	if err != nil {
 		c.answerClaim(d, k, err)
 		return
@@ -116,11 +121,7 @@ func (c *conn) claim(d *amqp10.Delivery, a about) {
 //	operation=put-token, type={…}:sastoken, name={audience}; the token is the body
 //
 // The name must be of the same identity as the token's own audience.
-func readClaim(d *amqp10.Delivery) (k claim, err error) {
-	msg, err := d.Message()
-	if err != nil {
-		return k, undecodable(err)
-	}
+func readClaim(msg *amqp10.Message) (k claim, err error) {
 	if msg.Properties != nil {
 		k.id = msg.Properties.MessageID
 	}

@@ -48,13 +48,18 @@ func (h *Head) judgePlain(ctx context.Context, a *amqp10.Conn, k amqp10.Credenti
 		}
 		return nil, err
 	}
-	// The peer may go before it opens, and then nobody else is told.
+	c.expectOpen()
+	return c, nil
+}
+
+// expectOpen is for a connection that exists before it is open: its peer may go
+// before, and then nobody else is told.
+func (c *conn) expectOpen() {
 	go func() {
 		select {
 		case <-c.opened:
-		case <-a.Done():
+		case <-c.amqp.Done():
 			c.Closed(nil)
 		}
 	}()
-	return c, nil
 }

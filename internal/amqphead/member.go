@@ -54,7 +54,11 @@ func (c *conn) join(id iot.Identity, a about, waits bool) (*member, error) {
 	c.mu.Lock()
 	m := c.members[id]
 	c.mu.Unlock()
-	if m != nil {
+	switch {
+	case m == nil:
+	case a.authChain != "" && a.authChain != m.chain:
+		return nil, iot.Errorf(iot.Unauthorized, "connect", id, "its session is not on behalf by %.300q", a.authChain)
+	default:
 		return m, nil
 	}
 	m = &member{conn: c, id: id, waits: waits}
@@ -191,7 +195,7 @@ func (m *member) ended(reason error) {
 	if p := c.proofs[m.id]; p != nil && p.token == m.token {
 		delete(c.proofs, m.id)
 	}
-	last := len(c.members) == 0 && len(c.proofs) == 0
+	last := len(c.members) == 0 && len(c.proofs) == 0 && (c.desk == nil || !c.desk.Authorized())
 	links := slices.Clone(m.links)
 	c.mu.Unlock()
 

@@ -51,6 +51,7 @@ func (h *Head) login(ctx context.Context, a *amqp10.Conn, k amqp10.Credentials) 
 	}
 	c := newConn(h, a)
 	c.desk = desk
+	c.expectOpen()
 	return c, nil
 }
 

@@ -1,6 +1,8 @@
 package amqphead
 
 import (
+	"errors"
+
 	"sluice/amqp10"
 	"sluice/iot"
 )
@@ -68,6 +70,12 @@ func telemetryBatch(d *amqp10.Delivery) ([]iot.Message, error) {
 	return batch, nil
 }
 
+// undecodable is the error of a message that is not one.
 func undecodable(err error) error {
-	return &iot.Error{Kind: iot.Invalid, Op: "send", Detail: err.Error(), Err: err}
+	detail := err.Error()
+	var e *amqp10.Error
+	if errors.As(err, &e) {
+		detail = e.Description
+	}
+	return iot.Errorf(iot.Invalid, "decode", iot.Identity{}, "%s", detail)
 }
