@@ -22,8 +22,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"sluice/internal/auth"
 	"sluice/internal/gateway/scope"
+	"sluice/internal/gateway/twins"
+	"sluice/internal/method"
 	"sluice/internal/presence"
 	"sluice/internal/spool"
 	"sluice/iot"
@@ -42,6 +46,8 @@ type Options struct {
 	Parent  iot.Parent
 	Spool   *spool.Store
 	Dir     string // where the scope is kept; must exist
+	// State keeps twins. It stays the caller's to close, after Run.
+	State *pebble.DB
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
 	// TTL is how long a message may wait; 0 means DefaultTTL, negative for
@@ -69,7 +75,17 @@ type Gateway struct {
 	own      *ownIdentity
 	sessions *presence.Table[*session]
 	uplink   *uplink
+	twins    *twins.Store
+	reports  reports
+	methods  method.Desk
 	counts   Counts
+
+	life  context.Context // of what runs for clients
+	end   context.CancelFunc
+	group sync.WaitGroup // of spawn
+
+	mu     sync.Mutex
+	closed bool // nothing is spawned any more
 }
 
 var _ iot.Hub = (*Gateway)(nil)
@@ -80,6 +96,8 @@ func New(opt Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{opt: opt, log: opt.Log}
+	g.life, g.end = context.WithCancel(context.Background())
+	g.reports = reports{g: g, wake: make(chan struct{}, 1)}
 	g.own = newOwnIdentity(opt)
 	var err error
 	g.scope, err = scope.Open(filepath.Join(opt.Dir, "scope.json"), scope.Options{
@@ -91,6 +109,9 @@ func New(opt Options) (*Gateway, error) {
 		Now:          opt.Now,
 	})
 	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.twins, err = twins.Open(opt.State); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.auth = auth.Authenticator{
@@ -109,8 +130,8 @@ func (o *Options) complete() error {
 	if err := id.Validate(); err != nil {
 		return err
 	}
-	if o.HubHost == "" || o.Key == "" || o.Parent == nil || o.Spool == nil || o.Dir == "" {
-		return errors.New("HubHost, Key, Parent, Spool and Dir are required")
+	if o.HubHost == "" || o.Key == "" || o.Parent == nil || o.Spool == nil || o.Dir == "" || o.State == nil {
+		return errors.New("HubHost, Key, Parent, Spool, Dir and State are required")
 	}
 	if o.TTL == 0 {
 		o.TTL = DefaultTTL
@@ -138,7 +159,24 @@ func (g *Gateway) Run(ctx context.Context) {
 	wg.Go(func() { g.scope.Run(ctx) })
 	wg.Go(func() { g.uplink.run(ctx) })
 	wg.Go(func() { g.sessions.Run(ctx) })
+	wg.Go(func() { g.reports.run(ctx) })
+	<-ctx.Done()
+	g.end()
 	wg.Wait()
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.group.Wait()
+	g.uplink.peers.closeAll()
+}
+
+// spawn runs something for a client, which Run waits for.
+func (g *Gateway) spawn(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.group.Go(f)
+	}
 }
 
 // Online reports whether the hub can be reached.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
 	"sluice/internal/sas"
@@ -68,7 +70,7 @@ func (s *site) start() {
 	}
 	s.gw, err = New(Options{
 		Device: "edge", HubHost: hubHost, Hosts: []string{"gateway.test"}, Key: edgeKey,
-		Parent: s.parent, Spool: store, Dir: s.dir, Lanes: 8,
+		Parent: s.parent, Spool: store, Dir: s.dir, Lanes: 8, State: state(s.t),
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)),
 	})
 	if err != nil {
@@ -349,3 +351,24 @@ func TestM13_AMessageOverTheLimitIsNotAcknowledged(t *testing.T) {
 		t.Errorf("error %v, want too large", err)
 	}
 }
+
+// state is a database in memory.
+func state(t testing.TB) *pebble.DB {
+	t.Helper()
+	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: silent{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+type silent struct{}
+
+func (silent) Infof(string, ...any)              {}
+func (silent) Errorf(string, ...any)             {}
+func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }

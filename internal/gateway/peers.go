@@ -8,24 +8,29 @@ import (
 	"sluice/iot"
 )
 
-// peer is the session of one identity at the hub.
+// peer is the session of one identity at the hub, shared by those who need it:
+// the drain of the identity's lane, and the downlink of its client.
 type peer struct {
 	id      iot.Identity
+	opened  chan struct{} // closed when what follows is set
 	session iot.Session
 	expires time.Time // of the token that it was opened with
+	err     error     // of opening
+
+	gone chan struct{} // closed when the session has ended
 
 	// guarded by peers.mu
-	used  bool      // by a drain
-	since time.Time // unused since
-	ended bool      // by the hub, or dropped
+	users int
+	since time.Time // without users since
+	ended bool
 }
 
 // stale reports whether the peer's token is about to expire.
 func (p *peer) stale(now time.Time) bool { return p.expires.Sub(now) < tokenSpare/2 }
 
 // peers are the sessions at the hub on behalf of identities in scope. They are
-// opened when there is something to say, and closed when they have been idle.
-// The spool gives a lane to one drain at a time, so a peer has one user.
+// opened when there is something to say or to hear, and closed when they have
+// been idle.
 type peers struct {
 	g *Gateway
 
@@ -33,75 +38,94 @@ type peers struct {
 	byID map[iot.Identity]*peer
 }
 
-// get returns the session of id for the caller's sole use until put.
+// get returns the session of id, which the caller shares until put. The error is
+// that of opening it.
 func (ps *peers) get(ctx context.Context, id iot.Identity) (*peer, error) {
-	if p := ps.reuse(id); p != nil {
-		return p, nil
+	for {
+		p, mine := ps.join(id)
+		if mine {
+			ps.open(ctx, p)
+		}
+		select {
+		case <-p.opened:
+		case <-ctx.Done():
+			ps.put(p)
+			return nil, ctx.Err()
+		}
+		switch {
+		case p.err != nil:
+			ps.put(p)
+			return nil, p.err
+		case !p.stale(ps.g.opt.Now()):
+			return p, nil
+		}
+		ps.drop(p)
+		ps.put(p)
 	}
-	creds, expires, err := ps.g.own.behalf(id)
-	if err != nil {
-		return nil, err
-	}
-	p := &peer{id: id, expires: expires, used: true}
-	p.session, err = ps.g.opt.Parent.Connect(ctx, creds, iot.Client{
-		Protocol: "gateway",
-		Product:  "sluice",
-		Ended:    func(error) { ps.lost(p) },
-	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// join takes part in the peer of id, or in a new one, which the caller must open.
+func (ps *peers) join(id iot.Identity) (p *peer, mine bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	if p := ps.byID[id]; p != nil {
+		p.users++
+		return p, false
+	}
 	if ps.byID == nil {
 		ps.byID = make(map[iot.Identity]*peer)
 	}
+	p = &peer{id: id, opened: make(chan struct{}), gone: make(chan struct{}), users: 1}
 	ps.byID[id] = p
-	return p, nil
+	return p, true
 }
 
-// reuse returns the session that is open, if its token lasts.
-func (ps *peers) reuse(id iot.Identity) *peer {
-	ps.mu.Lock()
-	p := ps.byID[id]
-	if p == nil {
-		ps.mu.Unlock()
-		return nil
+func (ps *peers) open(ctx context.Context, p *peer) {
+	defer close(p.opened)
+	creds, expires, err := ps.g.own.behalf(p.id)
+	if err == nil {
+		p.expires = expires
+		p.session, err = ps.g.opt.Parent.Connect(ctx, creds, iot.Client{
+			Protocol: "gateway",
+			Product:  "sluice",
+			Ended:    func(error) { ps.lost(p) },
+		})
 	}
-	if p.ended || p.stale(ps.g.opt.Now()) {
-		delete(ps.byID, id)
-		ps.mu.Unlock()
-		_ = p.session.Close()
-		return nil
+	if err != nil {
+		p.err = err
+		ps.lost(p)
 	}
-	p.used = true
-	ps.mu.Unlock()
-	return p
 }
 
 // put gives a session back.
 func (ps *peers) put(p *peer) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p.used, p.since = false, time.Now()
+	p.users--
+	p.since = time.Now()
 }
 
 // drop closes a session that is not to be used again.
 func (ps *peers) drop(p *peer) {
-	ps.lost(p)
+	<-p.opened
+	if ps.lost(p) && p.session != nil {
+		_ = p.session.Close()
+	}
+}
+
+// lost notes that a session has ended, and reports whether it had not before.
+func (ps *peers) lost(p *peer) bool {
 	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if p.ended {
+		return false
+	}
+	p.ended = true
+	close(p.gone)
 	if ps.byID[p.id] == p {
 		delete(ps.byID, p.id)
 	}
-	ps.mu.Unlock()
-	_ = p.session.Close()
-}
-
-// lost notes that the hub ended a session.
-func (ps *peers) lost(p *peer) {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	p.ended = true
+	return true
 }
 
 // closeIdle closes, until ctx ends, sessions that nobody has used for a while.
@@ -114,7 +138,7 @@ func (ps *peers) closeIdle(ctx context.Context) {
 			return
 		case <-t.C:
 			ps.closeWhere(func(p *peer) bool {
-				return !p.used && (p.ended || time.Since(p.since) >= ps.g.opt.IdleTimeout)
+				return p.users == 0 && time.Since(p.since) >= ps.g.opt.IdleTimeout
 			})
 		}
 	}
@@ -125,14 +149,13 @@ func (ps *peers) closeAll() { ps.closeWhere(func(*peer) bool { return true }) }
 func (ps *peers) closeWhere(idle func(*peer) bool) {
 	ps.mu.Lock()
 	var done []*peer
-	for id, p := range ps.byID {
+	for _, p := range ps.byID {
 		if idle(p) {
-			delete(ps.byID, id)
 			done = append(done, p)
 		}
 	}
 	ps.mu.Unlock()
 	for _, p := range done {
-		_ = p.session.Close()
+		ps.drop(p)
 	}
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 
 	"sluice/internal/presence"
 	"sluice/iot"
@@ -11,10 +10,20 @@ import (
 // session is one device or module that is connected to the gateway.
 type session struct {
 	presence.Seat
-	g *Gateway
+	g     *Gateway
+	down  downlink
+	life  context.Context // ends with the session
+	leave context.CancelFunc
 }
 
 var _ iot.Session = (*session)(nil)
+
+func (g *Gateway) newSession() *session {
+	s := &session{g: g}
+	s.down.s = s
+	s.life, s.leave = context.WithCancel(context.Background())
+	return s
+}
 
 // Close ends the session for the client's reason.
 func (s *session) Close() error {
@@ -22,36 +31,20 @@ func (s *session) Close() error {
 	return nil
 }
 
-// What follows is telemetry's other half: it needs the uplink to carry it.
-
-func (s *session) unsupported(what string) error {
-	return iot.Errorf(iot.Unavailable, what, s.Identity(), "the gateway carries telemetry only")
+// left cleans up after a session that has ended.
+func (g *Gateway) left(s *session) {
+	g.counts.Disconnected.Add(1)
+	s.leave()
+	s.down.mu.Lock()
+	offer := s.down.offer
+	s.down.offer = nil
+	s.down.mu.Unlock()
+	if offer != nil {
+		offer.Close()
+	}
 }
 
-func (s *session) Commands(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, s.unsupported("commands")
-}
-
+// Inputs asks for what routes send to a module.
 func (s *session) Inputs(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, s.unsupported("inputs")
-}
-
-func (s *session) Settle(context.Context, string, iot.Outcome) error { return s.unsupported("settle") }
-
-func (s *session) Methods(func(iot.MethodCall, func(iot.MethodResult))) (iot.Subscription, error) {
-	return nil, s.unsupported("methods")
-}
-
-func (s *session) InvokeMethod(context.Context, iot.Identity, iot.MethodCall) (iot.MethodResult, error) {
-	return iot.MethodResult{}, s.unsupported("method")
-}
-
-func (s *session) Twin(context.Context) (iot.Twin, error) { return iot.Twin{}, s.unsupported("twin") }
-
-func (s *session) PatchReported(context.Context, json.RawMessage) (int64, error) {
-	return 0, s.unsupported("reported properties")
-}
-
-func (s *session) DesiredChanges(func(json.RawMessage)) (iot.Subscription, error) {
-	return nil, s.unsupported("desired properties")
+	return nil, iot.Errorf(iot.Unavailable, "inputs", s.Identity(), "this gateway has no routes yet")
 }

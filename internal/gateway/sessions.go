@@ -12,10 +12,10 @@ import (
 // once before it is refused: it may have been created, or given a new key, a
 // moment ago.
 func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
-	s := &session{g: g}
+	s := g.newSession()
 	err := g.sessions.Enter(s, creds, client)
 	if err != nil && g.Online() && creds.Identity.Validate() == nil && g.scope.Lookup(ctx, creds.Identity) {
-		s = &session{g: g}
+		s = g.newSession()
 		err = g.sessions.Enter(s, creds, client)
 	}
 	if err != nil {
@@ -30,7 +30,7 @@ func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot
 func (g *Gateway) seats() *presence.Table[*session] {
 	return presence.NewTable(presence.Options[*session]{
 		Auth: g.auth,
-		Left: func(*session) { g.counts.Disconnected.Add(1) },
+		Left: g.left,
 		Log:  g.log,
 	})
 }

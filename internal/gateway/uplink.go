@@ -43,7 +43,6 @@ func (u *uplink) run(ctx context.Context) {
 		wg.Go(func() { u.serve(ctx) })
 	}
 	wg.Wait()
-	u.peers.closeAll()
 }
 
 // serve drains one lane after another while the hub is there.

@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"context"
+
+	"sluice/iot"
+)
+
+// Methods asks for direct methods: of the hub, and of modules at this gateway.
+func (s *session) Methods(invoke func(iot.MethodCall, func(iot.MethodResult))) (iot.Subscription, error) {
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	offer := s.g.methods.Offer(s.Identity(), invoke)
+	s.down.mu.Lock()
+	s.down.methods = true
+	s.down.offer = offer
+	s.down.begin()
+	s.down.mu.Unlock()
+	if err := s.Err(); err != nil { // it left meanwhile
+		offer.Close()
+		return nil, err
+	}
+	return offer, nil
+}
+
+// methodFlow carries method calls from the hub to a client.
+type methodFlow struct{ d *downlink }
+
+func (f methodFlow) attach(ctx context.Context, p *peer) error {
+	_, err := p.session.Methods(func(call iot.MethodCall, reply func(iot.MethodResult)) {
+		f.d.s.g.spawn(func() { f.call(ctx, call, reply) })
+	})
+	return err
+}
+
+// detach has nothing to do: the subscription ended with the hub's session.
+func (methodFlow) detach() {}
+
+// call waits for the client's answer. Without one the caller's own time runs out.
+func (f methodFlow) call(ctx context.Context, call iot.MethodCall, reply func(iot.MethodResult)) {
+	id := f.d.s.Identity()
+	r, err := f.d.s.g.methods.Invoke(ctx, id, call)
+	if err != nil {
+		f.d.s.g.log.Debug("a method was not answered", "identity", id, "method", call.Name, "err", err)
+		return
+	}
+	reply(r)
+}
+
+// InvokeMethod calls a direct method of another identity at this gateway, whether
+// the hub is there or not. Only modules of the gateway's own device may.
+func (s *session) InvokeMethod(ctx context.Context, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error) {
+	me := s.Identity()
+	if !me.IsModule() || me.Device != s.g.opt.Device {
+		return iot.MethodResult{}, iot.Errorf(iot.Forbidden, "method", me, "only modules of %s may call methods", s.g.opt.Device)
+	}
+	if _, known := s.g.scope.Registration(target); !known && !s.g.scope.Lookup(ctx, target) {
+		return iot.MethodResult{}, iot.Errorf(iot.NotFound, "method", target, "it is not registered, or not in scope")
+	}
+	return s.g.methods.Invoke(ctx, target, call)
+}
