@@ -229,7 +229,7 @@ func TestL7_WhatCannotStartSaysWhyAndStartsNothing(t *testing.T) {
 	}
 }
 
-func TestF8_WithoutDescriptorsThoseWhoAreInGoOn(t *testing.T) {
+func TestF8_WithFewDescriptorsThoseWhoAreInGoOn(t *testing.T) {
 	s := newSite(t, fleet(4), descriptors(256))
 	s.slow()
 	s.load(func() {
@@ -242,12 +242,10 @@ func TestF8_WithoutDescriptorsThoseWhoAreInGoOn(t *testing.T) {
 		}()
 		for range 400 {
 			c, err := net.DialTimeout("tcp", s.addr, 5*time.Second)
-			if err != nil {
-				break // the queue of the kernel is full too
-			}
+			s.must(err)
 			conns = append(conns, c)
 		}
-		s.gateway.until(patience, "accept paused")
+		s.gateway.until(patience, "too many connections")
 		before := s.gateway.usage()
 		logins := s.logins()
 		wait(3 * time.Second)

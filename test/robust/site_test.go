@@ -155,7 +155,7 @@ func (s *site) register(ids []string) string {
 
 func (s *site) hubConfig() host.Config {
 	return host.Config{
-		Dir: s.path("hub"), HostName: hubName, MQTTPort: -1, HTTPSPort: -1,
+		Dir: s.path("hub"), HostName: hubName, MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1,
 		Cert: s.path("hub.pem"), Key: s.path("hub-key.pem"),
 	}
 }
@@ -210,7 +210,7 @@ func (s *site) configure(connection string, p *plan) {
 	s.gateway.wrap = p.wrap
 	s.hub = newProcess(s.t, "hub", "hub", "--data", s.path("hub"), "--hostname", hubName,
 		"--cert", s.path("hub.pem"), "--key", s.path("hub-key.pem"),
-		"--mqtt-port", strconv.Itoa(portOf(s.mqtt.to)), "--https-port", strconv.Itoa(portOf(s.https.to)))
+		"--mqtt-port", strconv.Itoa(portOf(s.mqtt.to)), "--amqp-port", "0", "--https-port", strconv.Itoa(portOf(s.https.to)))
 }
 
 func (s *site) startHub() {
