@@ -147,6 +147,7 @@ func (e *Edge) openGateway() error {
 		Parent:  e.parent,
 		Spool:   e.spool,
 		Dir:     e.cfg.DataDir,
+		State:   e.sessions.db,
 		Roots:   devices.current,
 		TTL:     e.cfg.Storage.TimeToLive,
 		Log:     e.log,
