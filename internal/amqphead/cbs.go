@@ -90,10 +90,14 @@ func (c *conn) answerTo(d *amqp10.Delivery) *claims {
 
 // A claim is a token that a client puts.
 type claim struct {
-	id    any // message id, to be given back as correlation id
+	id    any          // message id, to be given back as correlation id
+	whose iot.Identity // for whom it is put: the token's own, or one that its $edgeHub acts for
 	token sas.Token
 	text  string
 }
+
+// behalf reports whether the token is that of a gateway above.
+func (k *claim) behalf() bool { return k.whose != k.token.Resource.Identity }
 
 // claim takes one request to $cbs: it is answered when the hub has judged the
 // token.
@@ -112,15 +116,15 @@ func (c *conn) claim(d *amqp10.Delivery, a about) {
 		c.answerClaim(d, k, c.proveToDesk(k))
 		return
 	}
-	id := k.token.Resource.Identity
-	c.order.push(id, func() { c.answerClaim(d, k, c.prove(id, k, a)) })
+	c.order.push(k.whose, func() { c.answerClaim(d, k, c.prove(k, a)) })
 }
 
 // readClaim reads
 //
 //	operation=put-token, type={…}:sastoken, name={audience}; the token is the body
 //
-// The name must be of the same identity as the token's own audience.
+// The name must be of the same identity as the token's own audience, unless that is
+// an $edgeHub: gateways put their own token for each identity that they act for.
 func readClaim(msg *amqp10.Message) (k claim, err error) {
 	if msg.Properties != nil {
 		k.id = msg.Properties.MessageID
@@ -159,7 +163,9 @@ func (k *claim) checkAudience(name string) error {
 	name = strings.TrimPrefix(name, "amqps://")
 	// Some clients name the audience as it is, others url-encoded.
 	for _, encoded := range []string{name, strings.ReplaceAll(name, "%", "%25")} {
-		if named, err := sas.ParseResource(encoded); err == nil && named.Identity == id {
+		named, err := sas.ParseResource(encoded)
+		if err == nil && (named.Identity == id || id.Module == iot.EdgeHubModule && !named.Identity.IsZero()) {
+			k.whose = named.Identity
 			return nil
 		}
 	}
@@ -169,17 +175,18 @@ func (k *claim) checkAudience(name string) error {
 // prove has the hub judge a token: with it the identity's session is begun or goes
 // on, as are those of others that it acts for. It is the identity's turn.
 //
-// The token of an $edgeHub that has no links of its own is kept unjudged until
+// The token of an $edgeHub on which nobody depends yet is kept unjudged until
 // something is attached with it: a gateway may have several connections, and only
-// one session of its own.
-func (c *conn) prove(id iot.Identity, k claim, a about) (err error) {
-	dependents, err := c.keepProof(id, k)
+// one session of its own, and links say how it stands above others.
+func (c *conn) prove(k claim, a about) (err error) {
+	id := k.whose
+	dependents, err := c.keepProof(k)
 	switch {
 	case err != nil:
 		return err
 	case len(dependents) > 0:
 		err = c.renew(dependents, k.text)
-	case id.Module != iot.EdgeHubModule:
+	case k.token.Resource.Identity.Module != iot.EdgeHubModule:
 		_, err = c.join(id, a, true)
 	}
 	if err != nil {
@@ -213,21 +220,41 @@ func (c *conn) renew(dependents []*member, token string) error {
 }
 
 // keepProof notes a token, and returns the members whose token it replaces.
-func (c *conn) keepProof(id iot.Identity, k claim) (dependents []*member, err error) {
+func (c *conn) keepProof(k claim) (dependents []*member, err error) {
+	id := k.whose
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.proofs[id]
 	if p == nil && len(c.proofs) >= c.head.opt.Identities {
+		c.dropUnused()
+	}
+	if p == nil && len(c.proofs) >= c.head.opt.Identities {
 		return nil, iot.Errorf(iot.Throttled, "put-token", id, "the connection has %d tokens; use another", len(c.proofs))
 	}
-	c.proofs[id] = &proof{token: k.text, expires: k.token.Expiry, accepted: p != nil && p.accepted}
+	c.proofs[id] = &proof{actor: k.token.Resource.Identity, token: k.text, expires: k.token.Expiry, accepted: p != nil && p.accepted}
+	if k.behalf() {
+		// Nobody else can depend on it, and there may be thousands of these.
+		if m := c.members[id]; m != nil && m.proof == id {
+			dependents = append(dependents, m)
+		}
+		return dependents, nil
+	}
 	for _, m := range c.members {
-		if m.actor == id {
+		if m.proof == id {
 			dependents = append(dependents, m)
 		}
 	}
 	slices.SortFunc(dependents, func(a, b *member) int { return strings.Compare(a.id.String(), b.id.String()) })
 	return dependents, nil
+}
+
+// dropUnused forgets tokens that served for a session which is over. c.mu is held.
+func (c *conn) dropUnused() {
+	for id, p := range c.proofs {
+		if p.accepted && p.actor != id && c.members[id] == nil {
+			delete(c.proofs, id)
+		}
+	}
 }
 
 // dropProof forgets a token that the hub did not take.

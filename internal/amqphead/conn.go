@@ -36,6 +36,7 @@ type conn struct {
 
 // A proof is a token that the client has put.
 type proof struct {
+	actor    iot.Identity // whose token it is
 	token    string
 	expires  time.Time
 	accepted bool // by the hub, for at least one identity

@@ -39,7 +39,7 @@ func (h *Head) judgePlain(ctx context.Context, a *amqp10.Conn, k amqp10.Credenti
 		return nil, fmt.Errorf("user %v brings a token for %q", id, token.Resource)
 	}
 	c := newConn(h, a)
-	c.proofs[id] = &proof{token: k.Password, expires: token.Expiry}
+	c.proofs[id] = &proof{actor: id, token: k.Password, expires: token.Expiry}
 	defer context.AfterFunc(ctx, c.stop)()
 	if _, err := c.join(id, about{}, true); err != nil {
 		c.Closed(nil)

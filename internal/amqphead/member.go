@@ -14,7 +14,7 @@ import (
 type member struct {
 	conn  *conn
 	id    iot.Identity
-	actor iot.Identity // whose token it is; zero for a certificate
+	proof iot.Identity // for whom the token was put with which it is here; zero for a certificate
 	chain string       // from the identity up to the actor, as the client has it
 	hub   iot.Session  // set before the member is known to others
 	twin  twinDesk
@@ -100,29 +100,34 @@ func (m *member) connect(creds iot.Credentials, a about) error {
 	return nil
 }
 
-// credentials finds the proof for a member: the token of an identity for itself,
-// that of the $edgeHub at the end of the chain for what is below it, or the
-// certificate of the connection.
+// credentials finds the proof for a member: the token that was put for it, its own
+// or that of the $edgeHub at the end of the chain; the one that was put for that
+// $edgeHub; or the certificate of the connection.
 func (c *conn) credentials(m *member, chain string) (iot.Credentials, error) {
 	creds := iot.Credentials{Identity: m.id, AuthChain: chain}
-	m.actor, m.chain = m.id, chain
+	m.chain = chain
+	actor := m.id
 	if chain != "" {
-		m.actor = iot.ModuleIdentity(chain[strings.LastIndexByte(chain, ';')+1:], iot.EdgeHubModule)
+		actor = iot.ModuleIdentity(chain[strings.LastIndexByte(chain, ';')+1:], iot.EdgeHubModule)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.members) >= c.head.opt.Identities {
 		return creds, iot.Errorf(iot.Throttled, "connect", m.id, "the connection acts for %d identities; use another", len(c.members))
 	}
-	if p := c.proofs[m.actor]; p != nil {
-		m.token, creds.Token = p.token, p.token
+	if p := c.proofs[m.id]; p != nil && (chain == "" || p.actor == actor) {
+		m.proof, m.token, creds.Token = m.id, p.token, p.token
+		return creds, nil
+	}
+	if p := c.proofs[actor]; p != nil {
+		m.proof, m.token, creds.Token = actor, p.token, p.token
 		return creds, nil
 	}
 	if t := c.amqp.TLS(); chain == "" && t != nil && len(t.PeerCertificates) > 0 {
-		m.actor, creds.Certificates = iot.Identity{}, t.PeerCertificates
+		creds.Certificates = t.PeerCertificates
 		return creds, nil
 	}
-	return creds, iot.Errorf(iot.Unauthorized, "connect", m.id, "no token of %v has been put, and there is no certificate", m.actor)
+	return creds, iot.Errorf(iot.Unauthorized, "connect", m.id, "no token of %v has been put, and there is no certificate", actor)
 }
 
 // add makes a member known, unless the hub has ended it already.
@@ -135,7 +140,7 @@ func (c *conn) add(m *member) error {
 	case c.finished:
 		return iot.ErrClosed
 	}
-	if p := c.proofs[m.actor]; p != nil {
+	if p := c.proofs[m.proof]; p != nil {
 		p.accepted = true
 	}
 	c.members[m.id] = m
@@ -149,7 +154,7 @@ func (c *conn) add(m *member) error {
 func (m *member) catchUp(creds iot.Credentials) error {
 	c := m.conn
 	c.mu.Lock()
-	p := c.proofs[m.actor]
+	p := c.proofs[m.proof]
 	c.mu.Unlock()
 	if p == nil || p.token == creds.Token {
 		return nil
