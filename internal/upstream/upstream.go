@@ -2,11 +2,14 @@
 // Hub, a local hub, or a parent gateway. A [Hub] implements [iot.Parent], so a
 // gateway cannot tell it from a hub in the same process.
 //
-// Sessions speak MQTT 3.1.1, one connection each, as the official device SDK
-// does; questions about scope go over HTTPS. Connections are not re-established
-// here: when one is lost its session ends, everything handed to it and not
-// acknowledged fails, and the gateway decides what comes next. The credentials
-// are the caller's; this package only carries them.
+// Sessions speak AMQP 1.0, all over one connection or a few (package amqplink), or
+// MQTT 3.1.1, each over one of its own (package mqttlink), as the official device
+// SDKs do; either also over WebSockets. Questions about scope go over HTTPS.
+//
+// Connections are not re-established here: when one is lost its sessions end,
+// everything handed to them and not acknowledged fails, and the gateway decides
+// what comes next. The credentials are the caller's; this package only carries
+// them.
 package upstream
 
 import (
@@ -17,17 +20,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
+	"sluice/internal/upstream/amqplink"
+	"sluice/internal/upstream/mqttlink"
 	"sluice/iot"
 )
 
-// API versions that edgeHub uses towards a hub.
-const (
-	deviceAPIVersion = "2021-04-12"
-	scopeAPIVersion  = "2018-08-30-preview"
-)
+// scopeAPIVersion is what edgeHub uses towards a hub.
+const scopeAPIVersion = "2018-08-30-preview"
 
 // Options configures a Hub. Only HostName is required.
 type Options struct {
@@ -40,20 +43,29 @@ type Options struct {
 	// or IP address, without a port. The certificate is still checked against
 	// the name.
 	Address string
-	// MQTTPort and HTTPSPort are the ports; 0 means 8883 and 443.
-	MQTTPort, HTTPSPort int
+	// Protocol is what sessions speak; "" means MQTT.
+	Protocol Protocol
+	// AMQPPort, MQTTPort and HTTPSPort are the ports; 0 means 5671, 8883 and 443.
+	AMQPPort, MQTTPort, HTTPSPort int
+	// Proxy says through which HTTP proxy HTTPS and WebSockets go; nil means
+	// what the environment says (HTTPS_PROXY, NO_PROXY).
+	Proxy func(*http.Request) (*url.URL, error)
 	// Roots verify the hub's certificate; nil means the system's.
 	Roots *x509.CertPool
 	// ConnectTimeout bounds dialing, handshake and CONNECT; 0 means 20 s.
 	ConnectTimeout time.Duration
 	// KeepAlive is how soon a silent peer is noticed, roughly; 0 means 30 s.
 	KeepAlive time.Duration
-	// AckTimeout is how long a message may stay unacknowledged before its
-	// connection is taken for dead; 0 means 30 s.
+	// AckTimeout is how long a message may stay unacknowledged, or a request
+	// unanswered, before its session is given up; 0 means 30 s.
 	AckTimeout time.Duration
-	// Window is how many messages a session keeps unacknowledged; 0 means 64.
+	// Window is how many messages a session over MQTT keeps unacknowledged; 0
+	// means 64.
 	Window int
-	Log    *slog.Logger // nil discards
+	// Identities is how many sessions share a connection over AMQP; 0 means 995,
+	// which IoT Hub allows.
+	Identities int
+	Log        *slog.Logger // nil discards
 }
 
 // Hub is a hub elsewhere on the network. Its methods may be called from any
@@ -63,6 +75,8 @@ type Hub struct {
 	tls    *tls.Config
 	dialer net.Dialer
 	http   *http.Client
+	link   link
+	amqp   *amqplink.Pool // nil unless link
 }
 
 var _ iot.Parent = (*Hub)(nil)
@@ -72,6 +86,11 @@ func New(opt Options) (*Hub, error) {
 	if opt.HostName == "" {
 		return nil, fmt.Errorf("upstream: no host name")
 	}
+	setDefault(&opt.Protocol, MQTT)
+	if opt.Proxy == nil {
+		opt.Proxy = http.ProxyFromEnvironment
+	}
+	setDefault(&opt.AMQPPort, 5671)
 	setDefault(&opt.MQTTPort, 8883)
 	setDefault(&opt.HTTPSPort, 443)
 	setDefault(&opt.ConnectTimeout, 20*time.Second)
@@ -91,7 +110,7 @@ func New(opt Options) (*Hub, error) {
 	h.http = &http.Client{
 		Timeout: 2 * opt.ConnectTimeout,
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
+			Proxy:                 opt.Proxy,
 			DialContext:           h.dial,
 			TLSClientConfig:       h.tls,
 			TLSHandshakeTimeout:   opt.ConnectTimeout,
@@ -100,7 +119,31 @@ func New(opt Options) (*Hub, error) {
 			IdleConnTimeout:       time.Minute,
 		},
 	}
-	return h, nil
+	return h, h.makeLink()
+}
+
+func (h *Hub) makeLink() error {
+	switch opt := &h.opt; opt.Protocol {
+	case AMQP, AMQPWS:
+		h.amqp = amqplink.New(amqplink.Config{
+			HostName: opt.HostName, Dial: h.dialSession(), ConnectTimeout: opt.ConnectTimeout,
+			OperationTimeout: opt.AckTimeout, KeepAlive: opt.KeepAlive, Identities: opt.Identities, Log: opt.Log,
+		})
+		h.link = h.amqp
+	case MQTT, MQTTWS:
+		h.link = &mqttlink.Config{
+			HostName: opt.HostName, Dial: h.dialSession(), ConnectTimeout: opt.ConnectTimeout,
+			OperationTimeout: opt.AckTimeout, KeepAlive: opt.KeepAlive, Window: opt.Window,
+		}
+	default:
+		return fmt.Errorf("upstream: %.50q is no protocol", opt.Protocol)
+	}
+	return nil
+}
+
+// Connect begins a session of one identity with creds.
+func (h *Hub) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	return h.link.Connect(ctx, creds, client)
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -110,9 +153,14 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Close gives up connections that are kept for later questions. Sessions are
-// the caller's to close.
-func (h *Hub) Close() { h.http.CloseIdleConnections() }
+// Close gives up connections that are kept for later questions, and waits for
+// those that are closing. Sessions are the caller's to close, before.
+func (h *Hub) Close() {
+	if h.amqp != nil {
+		h.amqp.Close()
+	}
+	h.http.CloseIdleConnections()
+}
 
 // serverName is whom we expect at the other end.
 func (h *Hub) serverName() string {
@@ -122,16 +170,30 @@ func (h *Hub) serverName() string {
 	return h.opt.HostName
 }
 
-// dial connects to the peer, wherever the configuration says that it is.
+// dial connects to the peer, wherever the configuration says that it is, or to a
+// proxy on the way to it.
 func (h *Hub) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if h.opt.Address != "" {
-		_, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if h.opt.Address != "" && host == h.serverName() {
 		address = net.JoinHostPort(h.opt.Address, port)
 	}
 	return h.dialer.DialContext(ctx, network, address)
+}
+
+func (h *Hub) dialTLS(ctx context.Context, port int) (net.Conn, error) {
+	raw, err := h.dial(ctx, "tcp", h.address(port))
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, h.tls)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (h *Hub) address(port int) string {

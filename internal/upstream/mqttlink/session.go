@@ -1,4 +1,4 @@
-package upstream
+package mqttlink
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // session is one MQTT connection. One goroutine waits for acknowledgements in
 // the order of Send.
 type session struct {
-	hub    *Hub
+	cfg    *Config
 	id     iot.Identity
 	client iot.Client
 	conn   paho.Client
@@ -38,11 +38,11 @@ type sending struct {
 
 var _ iot.Session = (*session)(nil)
 
-func newSession(h *Hub, id iot.Identity, client iot.Client) *session {
+func newSession(c *Config, id iot.Identity, client iot.Client) *session {
 	return &session{
-		hub: h, id: id, client: client,
-		window: make(chan struct{}, h.opt.Window),
-		sent:   make(chan sending, h.opt.Window),
+		cfg: c, id: id, client: client,
+		window: make(chan struct{}, c.Window),
+		sent:   make(chan sending, c.Window),
 		ended:  make(chan struct{}),
 	}
 }
@@ -112,7 +112,7 @@ func (s *session) collect() {
 }
 
 func (s *session) await(t paho.Token) error {
-	timer := time.NewTimer(s.hub.opt.AckTimeout)
+	timer := time.NewTimer(s.cfg.OperationTimeout)
 	defer timer.Stop()
 	select {
 	case <-t.Done():
@@ -123,7 +123,7 @@ func (s *session) await(t paho.Token) error {
 	case <-s.ended:
 		return s.err()
 	case <-timer.C:
-		return iot.Errorf(iot.Timeout, "send", s.id, "not acknowledged within %s", s.hub.opt.AckTimeout)
+		return iot.Errorf(iot.Timeout, "send", s.id, "not acknowledged within %s", s.cfg.OperationTimeout)
 	}
 }
 

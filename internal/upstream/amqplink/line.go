@@ -1,0 +1,177 @@
+package amqplink
+
+import (
+	"context"
+	"slices"
+
+	"sluice/amqp10"
+	"sluice/iot"
+)
+
+// A line is one connection.
+type line struct {
+	pool   *Pool
+	ready  chan struct{} // closed when conn or err is set
+	conn   *amqp10.Conn
+	err    error
+	tokens tokenDesk
+
+	// Guarded by pool.mu.
+	users    int // sessions, and those that are about to be
+	sessions map[*session]struct{}
+	lanes    []*lane
+	gone     bool
+}
+
+// maxLanes is how many AMQP sessions a connection may have, beside the peer's own
+// limit.
+const maxLanes = 1000
+
+// line returns a connection with room for one more session, which is counted. All
+// who come while it is being dialed wait for the same one.
+func (p *Pool) line(ctx context.Context) (*line, error) {
+	p.mu.Lock()
+	var l *line
+	for _, has := range p.lines {
+		if has.users < p.cfg.Identities {
+			l = has
+			break
+		}
+	}
+	if l == nil {
+		l = &line{pool: p, ready: make(chan struct{}), sessions: make(map[*session]struct{})}
+		l.tokens.line = l
+		p.lines = append(p.lines, l)
+		p.wg.Go(l.run)
+	}
+	l.users++
+	p.mu.Unlock()
+	select {
+	case <-l.ready:
+		if l.err == nil {
+			return l, nil
+		}
+		l.release()
+		return nil, l.err
+	case <-ctx.Done():
+		l.release()
+		return nil, ctx.Err()
+	}
+}
+
+// run opens the connection and returns when it has ended. It is dialed for
+// whoever wants it, so no caller's context ends it.
+func (l *line) run() {
+	if err := l.open(); err != nil {
+		l.leave()
+		l.err = err
+		close(l.ready)
+		return
+	}
+	close(l.ready)
+	l.closeIfUnused()
+	<-l.conn.Done()
+}
+
+func (l *line) open() error {
+	cfg := &l.pool.cfg
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.ConnectTimeout)
+	defer cancel()
+	nc, err := cfg.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	l.conn, err = amqp10.NewConn(ctx, nc, amqp10.ClientConfig{
+		Hostname: cfg.HostName,
+		Login:    amqp10.LoginMSSBCBS(),
+		Handler:  l,
+		Limits: amqp10.Limits{
+			Handshake: cfg.ConnectTimeout,
+			Idle:      cfg.KeepAlive / 2, // silence is noticed after twice as long
+			Sessions:  maxLanes,
+			Links:     8 * max(cfg.Identities, 64),
+			Outgoing:  4 << 20,
+			Unsettled: 16 << 10,
+		},
+		Log: cfg.Log,
+	})
+	return err
+}
+
+// Attach implements [amqp10.Handler]: a hub attaches nothing of its own accord.
+func (l *line) Attach(r *amqp10.LinkRequest) {
+	r.Refuse(amqp10.Errorf(amqp10.ErrNotAllowed, "this end takes no links"))
+}
+
+// Closed implements [amqp10.Handler]: with the connection its sessions end.
+func (l *line) Closed(err error) {
+	for _, s := range l.leave() {
+		s.end(lost(s.id, err))
+	}
+}
+
+// leave takes the connection out of the pool, so that nothing new begins on it,
+// and returns the sessions that it had.
+func (l *line) leave() []*session {
+	p := l.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.gone = true
+	p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l })
+	left := make([]*session, 0, len(l.sessions))
+	for s := range l.sessions {
+		left = append(left, s)
+	}
+	return left
+}
+
+// join makes a session known, unless the connection has ended.
+func (l *line) join(s *session) error {
+	p := l.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.gone {
+		return iot.Errorf(iot.Unavailable, "connect", s.id, "the connection was lost")
+	}
+	l.sessions[s] = struct{}{}
+	p.byID[s.id] = s
+	return nil
+}
+
+// part forgets a session that has ended. Its place is given back by release.
+func (l *line) part(s *session) {
+	p := l.pool
+	p.mu.Lock()
+	delete(l.sessions, s)
+	if p.byID[s.id] == s {
+		delete(p.byID, s.id)
+	}
+	p.mu.Unlock()
+}
+
+// release gives a place on the connection back. Without any user it is closed.
+func (l *line) release() {
+	l.pool.mu.Lock()
+	l.users--
+	l.pool.mu.Unlock()
+	select {
+	case <-l.ready:
+		l.closeIfUnused()
+	default: // run sees to it
+	}
+}
+
+// closeIfUnused takes a connection without users out of the pool, and closes it.
+func (l *line) closeIfUnused() {
+	p := l.pool
+	p.mu.Lock()
+	unused := l.users == 0 && l.conn != nil
+	if unused {
+		l.gone = true
+		p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l })
+	}
+	p.mu.Unlock()
+	if unused {
+		l.conn.CloseWith(nil)
+	}
+}
