@@ -167,6 +167,18 @@ func TestARateIsKeptAndLatenessIsSeen(t *testing.T) {
 	}
 }
 
+func TestProgressIsTold(t *testing.T) {
+	told := make(chan int64, 10)
+	load := &Load{Target: serve(t, &counter{}), Clients: 1, Window: 1, Duration: 1200 * time.Millisecond}
+	load.Progress = func(n int64, _ time.Duration) { told <- n }
+	if _, err := load.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-told; n < 1 {
+		t.Errorf("%d messages after a second", n)
+	}
+}
+
 func TestALostConnectionIsCounted(t *testing.T) {
 	c := &counter{}
 	c.take = func(n int64, p *mqtt.Publish) {

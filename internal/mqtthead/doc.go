@@ -37,4 +37,18 @@
 // Towards the client, a command or an input is complete when the client
 // acknowledges it, or, if it subscribed at QoS 0, when it was written. What was
 // not acknowledged when the connection ended comes again.
+//
+// # A client that does not read
+//
+// Commands and inputs stay with the hub until the client has room: at most 16 are
+// on their way to it, and fewer if they are large. Of answers, methods and desired
+// changes 1 MiB may wait; from then on twin requests and methods are answered
+// with 429, and a desired change, which may not be left out, ends the connection.
+//
+// # Wills
+//
+// A will is telemetry with the property iothub-MessageType=Will. The will of a
+// session that another connection of the same identity took over is sent through
+// that one; if that came by another protocol, the will is lost, and the log says
+// so.
 package mqtthead
