@@ -120,7 +120,7 @@ start_mosquitto() {
 }
 
 start_hub() {
-	start hub "$SLUICE" hub --data "$WORK/hub" --listen "$HUB" --mqtt-port "$PORT" --https-port "$HTTPS_PORT" --log-level warn
+	start hub "$SLUICE" hub --data "$WORK/hub" --listen "$HUB" --mqtt-port "$PORT" --amqp-port 0 --https-port "$HTTPS_PORT" --log-level warn
 	hub_pid=$pid
 	ready hub "$HUB" "$HTTPS_PORT"
 }

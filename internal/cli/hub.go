@@ -21,7 +21,7 @@ signs the hub's certificate, and the databases. Devices and gateways must trust
 root.pem from there. The connection strings of the hub's policies are printed, and
 kept in connection-strings.json for the other commands of sluice on this machine.
 
-The ports that devices and SDKs expect are 8883 and 443. A hub and a gateway on
+The ports that devices and SDKs expect are 8883, 5671 and 443. A hub and a gateway on
 one machine need an address each: on Linux 127.0.0.1, 127.0.0.2 and so on are
 there without any set-up.`
 
@@ -60,6 +60,7 @@ func hubCommand() *cobra.Command {
 	flags.StringVar(&f.cfg.HostName, "hostname", "", "`name` of the hub, in connection strings and its certificate (default: the address)")
 	flags.StringSliceVar(&f.cfg.Names, "name", nil, "further `name` or address in the certificate; may be repeated")
 	flags.IntVar(&f.cfg.MQTTPort, "mqtt-port", host.DefaultMQTTPort, "`port` for devices that speak MQTT; 0 for any that is free")
+	flags.IntVar(&f.cfg.AMQPPort, "amqp-port", host.DefaultAMQPPort, "`port` for devices that speak AMQP; 0 for any that is free")
 	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
 	flags.StringVar(&f.cfg.Cert, "cert", "", "`file` with the hub's certificate chain, instead of one made by the hub")
 	flags.StringVar(&f.cfg.Key, "key", "", "`file` with its private key")
@@ -82,7 +83,7 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 		f.cfg.Retention = -1
 	}
 	// In a Config a zero port is the usual one; on a command line it is any.
-	for _, port := range []*int{&f.cfg.MQTTPort, &f.cfg.HTTPSPort} {
+	for _, port := range []*int{&f.cfg.MQTTPort, &f.cfg.AMQPPort, &f.cfg.HTTPSPort} {
 		if *port == 0 {
 			*port = -1
 		}
@@ -105,12 +106,13 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 func announceHub(out io.Writer, h *host.Host, f *hubFlags) error {
 	if f.json {
 		return json.NewEncoder(out).Encode(map[string]any{
-			"hostName": h.HostName(), "mqtt": h.MQTTAddr().String(), "https": h.HTTPSAddr().String(),
+			"hostName": h.HostName(), "mqtt": h.MQTTAddr().String(), "amqp": h.AMQPAddr().String(), "https": h.HTTPSAddr().String(),
 			"data": f.cfg.Dir, "connectionString": h.ConnectionString(registry.Owner),
 		})
 	}
 	fmt.Fprintf(out, "The hub %s is ready.\n\n", h.HostName())
 	fmt.Fprintf(out, "  devices (MQTT)     %s\n", h.MQTTAddr())
+	fmt.Fprintf(out, "  devices (AMQP)     %s\n", h.AMQPAddr())
 	fmt.Fprintf(out, "  service API        https://%s\n", h.HTTPSAddr())
 	fmt.Fprintf(out, "  kept in            %s\n", f.cfg.Dir)
 	if h.RootPEM() != nil {

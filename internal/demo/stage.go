@@ -94,7 +94,7 @@ func (s *stage) makeCertificates() error {
 
 func (s *stage) openHub() (err error) {
 	s.hub, err = host.Open(host.Config{
-		Dir: s.path("hub"), HostName: hostName, MQTTPort: -1, HTTPSPort: -1,
+		Dir: s.path("hub"), HostName: hostName, MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1,
 		Cert: s.path("certs", "hub.pem"), Key: s.path("certs", "hub-key.pem"),
 	})
 	return err

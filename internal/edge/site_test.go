@@ -46,7 +46,7 @@ type site struct {
 func newSite(t *testing.T, devices ...string) *site {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	h, err := host.Open(host.Config{Dir: t.TempDir(), HostName: "localhost", MQTTPort: -1, HTTPSPort: -1, Log: log})
+	h, err := host.Open(host.Config{Dir: t.TempDir(), HostName: "localhost", MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

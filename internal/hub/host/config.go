@@ -12,6 +12,7 @@ import (
 // The ports that devices and services expect.
 const (
 	DefaultMQTTPort  = 8883
+	DefaultAMQPPort  = 5671
 	DefaultHTTPSPort = 443
 )
 
@@ -26,8 +27,9 @@ type Config struct {
 	Names []string
 	// Address is where to listen: 127.0.0.1.
 	Address string
-	// MQTTPort and HTTPSPort are 8883 and 443; negative lets the system choose.
-	MQTTPort, HTTPSPort int
+	// MQTTPort, AMQPPort and HTTPSPort are 8883, 5671 and 443; negative lets the
+	// system choose.
+	MQTTPort, AMQPPort, HTTPSPort int
 
 	// Cert and Key are files with the server's chain and key. Without them the
 	// hub makes a certificate with an authority of its own.
@@ -64,6 +66,7 @@ func (c *Config) complete() error {
 		c.HostName = "localhost"
 	}
 	c.MQTTPort = port(c.MQTTPort, DefaultMQTTPort)
+	c.AMQPPort = port(c.AMQPPort, DefaultAMQPPort)
 	c.HTTPSPort = port(c.HTTPSPort, DefaultHTTPSPort)
 	if c.Partitions < 0 || c.Partitions > eventlog.MaxPartitions {
 		return fmt.Errorf("hub: %d partitions: must be 1 to %d", c.Partitions, eventlog.MaxPartitions)

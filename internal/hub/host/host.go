@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"sluice/amqp10"
+	"sluice/internal/amqphead"
 	"sluice/internal/auth"
 	"sluice/internal/hub"
 	"sluice/internal/hub/eventlog"
@@ -40,9 +42,11 @@ type Host struct {
 	cert  *certificate
 	hub   *hub.Hub
 	mqtt  *mqtt.Server
+	amqp  *amqp10.Server
 	https *http.Server
 
 	mqttListener  net.Listener
+	amqpListener  net.Listener
 	httpsListener net.Listener
 }
 
@@ -75,6 +79,9 @@ func Open(cfg Config) (h *Host, err error) {
 
 func (h *Host) listen() (err error) {
 	if h.mqttListener, err = listen("MQTT", h.cfg.Address, h.cfg.MQTTPort, "--mqtt-port"); err != nil {
+		return err
+	}
+	if h.amqpListener, err = listen("AMQP", h.cfg.Address, h.cfg.AMQPPort, "--amqp-port"); err != nil {
 		return err
 	}
 	h.httpsListener, err = listen("HTTPS", h.cfg.Address, h.cfg.HTTPSPort, "--https-port")
@@ -113,6 +120,7 @@ func (h *Host) build() error {
 		TLS:     tlsx.ServerConfig(h.cert.Certificate),
 		Log:     h.cfg.Log,
 	}
+	h.amqp = amqphead.New(h.hub, amqphead.Options{ContainerID: h.cfg.HostName, Log: h.cfg.Log}).Server()
 	h.https = h.api(names, roots)
 	return nil
 }
@@ -169,6 +177,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() { h.hub.Run(ctx) })
 	group.Go(func() { h.cert.keep(ctx, &h.cfg) })
 	group.Go(func() { cancel(h.mqtt.Serve(ctx, tlsx.Listen(h.mqttListener, tlsx.Limits{}, h.cfg.Log))) })
+	group.Go(func() { cancel(h.serveAMQP(ctx)) })
 	group.Go(func() { cancel(h.serveHTTPS(ctx)) })
 	<-ctx.Done()
 	group.Wait()
@@ -177,6 +186,11 @@ func (h *Host) Run(ctx context.Context) error {
 		err = nil
 	}
 	return errors.Join(err, h.Close())
+}
+
+func (h *Host) serveAMQP(ctx context.Context) error {
+	l := tlsx.Listen(h.amqpListener, tlsx.Limits{}, h.cfg.Log)
+	return h.amqp.Serve(ctx, tls.NewListener(l, tlsx.ServerConfig(h.cert.Certificate)))
 }
 
 func (h *Host) serveHTTPS(ctx context.Context) error {
@@ -202,7 +216,7 @@ func (h *Host) serveHTTPS(ctx context.Context) error {
 // Close closes what Open opened. Run does it by itself.
 func (h *Host) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{h.mqttListener, h.httpsListener} {
+	for _, l := range []net.Listener{h.mqttListener, h.amqpListener, h.httpsListener} {
 		if l == nil {
 			continue
 		}
@@ -216,8 +230,11 @@ func (h *Host) Close() error {
 	return errors.Join(errs...)
 }
 
-// MQTTAddr is where devices and modules connect.
+// MQTTAddr is where devices and modules connect that speak MQTT.
 func (h *Host) MQTTAddr() net.Addr { return h.mqttListener.Addr() }
+
+// AMQPAddr is where those connect that speak AMQP.
+func (h *Host) AMQPAddr() net.Addr { return h.amqpListener.Addr() }
 
 // HTTPSAddr is where the service API is.
 func (h *Host) HTTPSAddr() net.Addr { return h.httpsListener.Addr() }

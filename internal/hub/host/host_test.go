@@ -19,7 +19,7 @@ import (
 )
 
 func config(dir string) Config {
-	return Config{Dir: dir, MQTTPort: -1, HTTPSPort: -1}
+	return Config{Dir: dir, MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1}
 }
 
 // run opens a hub and runs it until stop, which waits for its end.
@@ -156,7 +156,7 @@ func TestTheCertificateCarriesAllNames(t *testing.T) {
 	roots.AppendCertsFromPEM(h.RootPEM())
 	for _, name := range []string{"hub.factory.local", "hub", "10.0.0.7", "127.0.0.1", "localhost"} {
 		d := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: name}}
-		for _, addr := range []net.Addr{h.MQTTAddr(), h.HTTPSAddr()} {
+		for _, addr := range []net.Addr{h.MQTTAddr(), h.AMQPAddr(), h.HTTPSAddr()} {
 			conn, err := d.DialContext(t.Context(), "tcp", addr.String())
 			if err != nil {
 				t.Errorf("%s at %s: %v", name, addr, err)
