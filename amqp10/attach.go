@@ -2,6 +2,7 @@ package amqp10
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -163,8 +164,9 @@ type linkConfig struct {
 	recvMode   frame.Opt[ReceiverSettleMode]
 }
 
-// sendAttach attaches the link at our end. [mu held]
-func (l *link) sendAttach(k *linkConfig) {
+// sendAttach attaches the link at our end. An error says that what k holds
+// cannot be sent, and nothing has been. [mu held]
+func (l *link) sendAttach(k *linkConfig) error {
 	l.source, l.target = k.source, k.target
 	l.senderMode = k.senderMode.Or(SendMixed)
 	l.receiverMode = k.recvMode.Or(ReceiveFirst)
@@ -174,9 +176,26 @@ func (l *link) sendAttach(k *linkConfig) {
 	if l.key.role == RoleSender {
 		a.InitialDeliveryCount = frame.Some(l.deliveryCount)
 	}
+	start := len(l.s.c.w().B)
 	a.Append(l.s.c.w(), l.s.channel)
+	if err := l.s.c.kept(start); err != nil {
+		return err
+	}
 	l.attachSent = true
 	l.s.c.kick()
+	return nil
+}
+
+// beginAttach is sendAttach of a link of ours, which an error leaves as if it
+// had never been. [mu held]
+func (l *link) beginAttach(k *linkConfig) error {
+	err := l.sendAttach(k)
+	if err != nil {
+		l.detachSent, l.detachRcvd = true, true
+		l.end(err)
+		l.release()
+	}
+	return err
 }
 
 // accept answers the peer's attach. It reports false if the link has ended in
@@ -196,7 +215,12 @@ func (r *LinkRequest) accept(role Role, k *linkConfig) bool {
 		k.target = r.Target
 	}
 	k.senderMode, k.recvMode = frame.Some(r.SenderMode), frame.Some(r.ReceiverMode)
-	l.sendAttach(k)
+	if err := l.sendAttach(k); err != nil {
+		e := &Error{Condition: ErrInternal, Description: "the answer cannot be sent", Cause: err}
+		errors.As(err, &e)
+		l.detach(true, e)
+		return false
+	}
 	return true
 }
 
@@ -207,7 +231,8 @@ func (s *Session) attach(ctx context.Context, l *link, terminus func() bool) err
 		if l.over {
 			return false, l.err
 		}
-		return l.attachRcvd && terminus(), nil
+		l.agreed = l.attachRcvd && terminus()
+		return l.agreed, nil
 	})
 	if err != nil {
 		l.CloseWith(nil)

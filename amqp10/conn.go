@@ -111,7 +111,7 @@ func newConn(nc net.Conn, limits Limits, log *slog.Logger) *Conn {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Conn{nc: nc, limits: limits, log: log, done: make(chan struct{})}
+	c := &Conn{nc: nc, limits: limits, log: log, done: make(chan struct{}), maxOut: frame.MinMaxFrameSize}
 	c.space.L = &c.mu
 	c.rd.r, c.rd.idle = nc, true
 	return c
@@ -199,7 +199,7 @@ func (c *Conn) fail(err *Error) {
 	}
 	c.setErr(err)
 	c.flushSessions() // what has been decided is said
-	frame.AppendClose(c.w(), err)
+	c.say(err, func(err *Error) { frame.AppendClose(c.w(), err) })
 	c.closeSent = true
 	c.kick()
 	c.lingerEnd = time.Now().Add(lingerTime)
@@ -255,25 +255,29 @@ func (c *Conn) readFrames() error {
 		if err != nil {
 			return framingError(err)
 		}
-		c.mu.Lock()
-		c.lastRead = c.rd.last
-		err = c.handle(h, body)
-		closed, due := c.closeRcvd, len(c.events) > 0
-		c.paused = due // while callbacks run, the peer is not silent but unheard
-		c.mu.Unlock()
+		due, closed, err := c.take(h, body)
 		if due {
 			c.runEvents()
 		}
 		if err != nil || closed {
 			return err
 		}
-		c.mu.Lock()
-		ok := c.waitForRoom()
-		c.mu.Unlock()
-		if !ok {
+		if !c.waitForRoom() {
 			return io.EOF
 		}
 	}
+}
+
+// take handles one frame, and reports whether callbacks are due and whether
+// the peer has closed.
+func (c *Conn) take(h frame.Header, body []byte) (due, closed bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastRead = c.rd.last
+	err = c.handle(h, body)
+	due = len(c.events) > 0
+	c.paused = due // while callbacks run, the peer is not silent but unheard
+	return due, c.closeRcvd, err
 }
 
 // framingError turns a bad frame header into what the peer is told.

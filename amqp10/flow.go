@@ -77,10 +77,10 @@ func (s *Session) flushSettlements() {
 			run.Last = frame.Some(next.Last.Or(next.First))
 			continue
 		}
-		run.Append(s.c.w(), s.channel)
+		s.sayDisposition(&run)
 		run = *next
 	}
-	run.Append(s.c.w(), s.channel)
+	s.sayDisposition(&run)
 	clear(due)
 	s.settlements = due[:0]
 	if cap(due) > 64 {

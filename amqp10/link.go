@@ -28,6 +28,7 @@ type link struct {
 	attachRcvd   bool
 	detachSent   bool
 	detachRcvd   bool
+	agreed       bool // both ends have attached, and OnClose is due at the end
 	over         bool // end has been called
 	counted      bool // in Conn.links
 	err          error
@@ -119,8 +120,10 @@ func (l *link) detach(closed bool, err *Error) {
 		l.refuseAttach()
 	}
 	l.s.flush()
-	t := frame.Detach{Handle: l.handle, Closed: closed, Error: err}
-	t.Append(l.s.c.w(), l.s.channel)
+	l.s.c.say(err, func(err *Error) {
+		t := frame.Detach{Handle: l.handle, Closed: closed, Error: err}
+		t.Append(l.s.c.w(), l.s.channel)
+	})
 	l.detachSent = true
 	if !l.attachRcvd {
 		l.s.unanswered++
@@ -144,7 +147,12 @@ func (l *link) refuseAttach() {
 		a.Source = nil
 		a.InitialDeliveryCount = frame.Some(uint32(0))
 	}
+	start := len(l.s.c.w().B)
 	a.Append(l.s.c.w(), l.s.channel)
+	if l.s.c.kept(start) != nil { // the peer's own termini are too long for it
+		a.Source, a.Target = nil, nil
+		a.Append(l.s.c.w(), l.s.channel)
+	}
 	l.attachSent = true
 }
 

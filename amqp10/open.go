@@ -61,6 +61,9 @@ func (c *Conn) secure(ctx context.Context) error {
 
 // flushNow writes what has been appended, during the handshake.
 func (c *Conn) flushNow() error {
+	if err := c.out.Err(); err != nil {
+		return err
+	}
 	_, err := c.nc.Write(c.out.B)
 	c.out.B = c.out.B[:0]
 	return err

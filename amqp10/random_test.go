@@ -114,8 +114,7 @@ func (r *randomPair) accept(q *LinkRequest) {
 	r.recvs = append(r.recvs, q.AcceptReceiver(ReceiverConfig{Window: uint32(r.roll(20)), OnDelivery: r.hold, OnClose: closed}))
 }
 
-// countClose expects one call of an OnClose, for links that have begun. A link
-// that ended before it was accepted hears nothing.
+// countClose expects one call of an OnClose, for links that were agreed on.
 func (r *randomPair) countClose() func(error) {
 	called := false
 	return func(error) {

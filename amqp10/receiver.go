@@ -32,8 +32,9 @@ type ReceiverConfig struct {
 	// OnDelivery is called with each delivery. If it is nil, deliveries wait
 	// for Receive.
 	OnDelivery func(*Delivery)
-	// OnClose is called once when the link has ended, with nil if the peer
-	// closed it without an error.
+	// OnClose is called once when the link has ended, with nil if that was
+	// without an error. It is not called for a link that never was: refused, or
+	// given up by its peer before it was accepted.
 	OnClose func(error)
 }
 
@@ -79,7 +80,7 @@ func (r *LinkRequest) AcceptReceiver(k ReceiverConfig) *Receiver {
 		c.notify()
 		return rcv
 	}
-	r.l.rcv = rcv
+	r.l.rcv, r.l.agreed = rcv, true
 	rcv.topUp()
 	return rcv
 }
@@ -106,8 +107,11 @@ func (s *Session) AttachReceiver(ctx context.Context, k ReceiverConfig) (*Receiv
 	lk := k.link(c.limits.MessageSize)
 	r := newReceiver(l, k)
 	l.rcv = r
-	l.sendAttach(lk)
+	err = l.beginAttach(lk)
 	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	if err := s.attach(ctx, l, func() bool { return l.source != nil }); err != nil {
 		return nil, err
 	}

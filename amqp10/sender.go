@@ -36,8 +36,9 @@ type SenderConfig struct {
 	// there is at once: credit that is not used when OnCredit returns is given
 	// back.
 	OnCredit func(credit uint32, drain bool)
-	// OnClose is called once when the link has ended, with nil if the peer
-	// closed it without an error.
+	// OnClose is called once when the link has ended, with nil if that was
+	// without an error. It is not called for a link that never was: refused, or
+	// given up by its peer before it was accepted.
 	OnClose func(error)
 }
 
@@ -77,7 +78,7 @@ func (r *LinkRequest) AcceptSender(k SenderConfig) *Sender {
 		c.notify()
 		return snd
 	}
-	r.l.snd = snd
+	r.l.snd, r.l.agreed = snd, true
 	if early := r.l.early; early.Set {
 		snd.onFlow(&early.V)
 		c.notify()
@@ -102,8 +103,11 @@ func (s *Session) AttachSender(ctx context.Context, k SenderConfig) (*Sender, er
 	}
 	snd := &Sender{link: l, config: k}
 	l.snd = snd
-	l.sendAttach(k.link())
+	err = l.beginAttach(k.link())
 	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	if err := s.attach(ctx, l, func() bool { return l.target != nil }); err != nil {
 		return nil, err
 	}
@@ -333,7 +337,7 @@ func (s *Sender) end(err error) {
 		}
 		return o.snd != s
 	})
-	if s.config.OnClose != nil {
+	if s.config.OnClose != nil && s.agreed {
 		c.post(event{kind: evLinkClosed, snd: s, err: withoutClosed(err)})
 	}
 }

@@ -201,7 +201,7 @@ func (s *Session) fail(err *Error) {
 }
 
 func (s *Session) sendEnd(err *Error) {
-	frame.AppendEnd(s.c.w(), s.channel, err)
+	s.c.say(err, func(err *Error) { frame.AppendEnd(s.c.w(), s.channel, err) })
 	s.endSent = true
 	s.c.kick()
 }

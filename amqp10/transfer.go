@@ -225,7 +225,7 @@ func (r *Receiver) Receive(ctx context.Context) (*Delivery, error) {
 func (r *Receiver) end(err error) {
 	r.dropPartial()
 	r.s.unsettledIn.all(func(_ uint32, d *Delivery) bool { return d.r != r })
-	if r.config.OnClose != nil {
+	if r.config.OnClose != nil && r.agreed {
 		r.s.c.post(event{kind: evLinkClosed, rcv: r, err: withoutClosed(err)})
 	}
 }

@@ -142,8 +142,10 @@ func (c *Conn) answers() int { return len(c.out.B) + c.inFlight - c.ownOut - c.o
 // waitForRoom stops the reader while the peer does not read what we answer, or
 // the handler does not settle what we delivered. Our own deliveries that wait
 // do not stop it: two ends that wait for each other to read would wait for
-// ever. It reports false when the connection is over. [mu held]
+// ever. It reports false when the connection is over.
 func (c *Conn) waitForRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for c.broken == nil && !c.closeSent &&
 		(c.held >= c.limits.Held || c.answers() >= c.limits.Outgoing) {
 		c.paused = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unicode/utf8"
 )
 
 // Encoder appends AMQP values to B, in their shortest form.
@@ -15,6 +16,9 @@ type Encoder struct {
 
 // Err returns the first error: a Go value that AMQP has no type for.
 func (e *Encoder) Err() error { return e.err }
+
+// Undo takes back what has been appended from B[n:] on, and the error.
+func (e *Encoder) Undo(n int) { e.B, e.err = e.B[:n], nil }
 
 func (e *Encoder) fail(format string, args ...any) {
 	if e.err == nil {
@@ -110,16 +114,29 @@ func (e *Encoder) Binary(v []byte) {
 // which the caller appends.
 func (e *Encoder) BinaryHeader(n int) { e.variable(codeBin8, n) }
 
-// Text appends a string.
+// Text appends a string, which must be UTF-8.
 func (e *Encoder) Text(v string) {
+	if !utf8.ValidString(v) {
+		e.fail("string %.40q is not UTF-8", v)
+	}
 	e.variable(codeStr8, len(v))
 	e.B = append(e.B, v...)
 }
 
-// Symbol appends a symbol.
+// Symbol appends a symbol, which must be ASCII.
 func (e *Encoder) Symbol(v Symbol) {
+	e.checkASCII(v)
 	e.variable(codeSym8, len(v))
 	e.B = append(e.B, v...)
+}
+
+func (e *Encoder) checkASCII(v Symbol) {
+	for i := range len(v) {
+		if v[i] >= utf8.RuneSelf {
+			e.fail("symbol %.40q is not ASCII", string(v))
+			return
+		}
+	}
 }
 
 // variable appends the constructor and length of a value of n bytes; the code
@@ -178,6 +195,7 @@ func (e *Encoder) Symbols(v []Symbol) {
 	start := e.open()
 	e.B = append(e.B, codeSym8)
 	for i, s := range v {
+		e.checkASCII(s)
 		if len(s) > math.MaxUint8 {
 			e.B = e.B[:start]
 			e.symbols32(v)
