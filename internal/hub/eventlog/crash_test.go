@@ -17,7 +17,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "seed of the randomized tests; 0: a new one each time")
-	seeds = flag.Int("seeds", 100, "seeds of the power-cut tests")
+	seeds = flag.Int("seeds", 60, "seeds of the power-cut tests")
 )
 
 // testSeed says which seed a randomized test runs with, and how to repeat it.
