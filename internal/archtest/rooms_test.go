@@ -23,6 +23,7 @@ var rooms = [][]string{
 	{"internal/edge", "internal/hub/host"}, // each puts together what listens on a machine
 	{"internal/module"},
 	{"internal/translate"},
+	{"internal/hub/amqpservice"}, // what applications say over AMQP, beside the head for devices
 	{"internal/mqtthead", "internal/amqphead", "internal/webhead"},
 	{"internal/gateway"},
 	{"internal/hub"},

@@ -62,6 +62,7 @@ func hubCommand() *cobra.Command {
 	flags.IntVar(&f.cfg.MQTTPort, "mqtt-port", host.DefaultMQTTPort, "`port` for devices that speak MQTT; 0 for any that is free")
 	flags.IntVar(&f.cfg.AMQPPort, "amqp-port", host.DefaultAMQPPort, "`port` for devices that speak AMQP; 0 for any that is free")
 	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
+	flags.StringSliceVar(&f.cfg.ConsumerGroups, "consumer-group", nil, "further consumer `group` of the Event Hubs-compatible endpoint; may be repeated")
 	flags.StringVar(&f.cfg.Cert, "cert", "", "`file` with the hub's certificate chain, instead of one made by the hub")
 	flags.StringVar(&f.cfg.Key, "key", "", "`file` with its private key")
 	flags.StringVar(&f.cfg.DeviceCA, "device-ca", "", "`file` with the authorities that sign device certificates")
@@ -107,7 +108,7 @@ func announceHub(out io.Writer, h *host.Host, f *hubFlags) error {
 	if f.json {
 		return json.NewEncoder(out).Encode(map[string]any{
 			"hostName": h.HostName(), "mqtt": h.MQTTAddr().String(), "amqp": h.AMQPAddr().String(), "https": h.HTTPSAddr().String(),
-			"data": f.cfg.Dir, "connectionString": h.ConnectionString(registry.Owner),
+			"data": f.cfg.Dir, "connectionString": h.ConnectionString(registry.Owner), "eventsConnectionString": h.EventsString(),
 		})
 	}
 	fmt.Fprintf(out, "The hub %s is ready.\n\n", h.HostName())
@@ -120,6 +121,7 @@ func announceHub(out io.Writer, h *host.Host, f *hubFlags) error {
 	}
 	fmt.Fprintf(out, "\n  connection string of a service application (iothubowner; the others are in %s):\n  %s\n",
 		filepath.Join(f.cfg.Dir, host.ConnectionsFile), h.ConnectionString(registry.Owner))
+	fmt.Fprintf(out, "\n  connection string of its Event Hubs-compatible endpoint:\n  %s\n", h.EventsString())
 	next := "sluice device create my-device"
 	if f.cfg.Dir != "sluice-hub" {
 		next += " --hub-data " + f.cfg.Dir

@@ -41,6 +41,10 @@ type Config struct {
 	Retention  time.Duration // of events: 24 h; negative for ever
 	MaxBytes   int64         // of the event log; 0 for no limit
 
+	// ConsumerGroups are those of the Event Hubs-compatible endpoint, besides
+	// $Default. They only need to be known.
+	ConsumerGroups []string
+
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // wall clock; nil means time.Now
 

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/amqphead"
 	"sluice/internal/auth"
 	"sluice/internal/hub"
+	"sluice/internal/hub/amqpservice"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/events"
 	"sluice/internal/hub/registry"
@@ -120,9 +121,24 @@ func (h *Host) build() error {
 		TLS:     tlsx.ServerConfig(h.cert.Certificate),
 		Log:     h.cfg.Log,
 	}
-	h.amqp = amqphead.New(h.hub, amqphead.Options{ContainerID: h.cfg.HostName, Log: h.cfg.Log}).Server()
+	h.amqp = amqphead.New(h.hub, amqphead.Options{ContainerID: h.cfg.HostName, Service: h.applications(names), Log: h.cfg.Log}).Server()
 	h.https = h.api(names, roots)
 	return nil
+}
+
+// applications is the AMQP side of the service.
+func (h *Host) applications(names []string) *amqpservice.Service {
+	return amqpservice.New(amqpservice.Options{
+		Hub:     h.hub,
+		Events:  h.store.events,
+		Policy:  h.store.registry.Policy,
+		Hosts:   names,
+		Port:    h.AMQPAddr().(*net.TCPAddr).Port,
+		Groups:  h.cfg.ConsumerGroups,
+		Created: created(h.cfg.Dir),
+		Log:     h.cfg.Log,
+		Now:     h.cfg.Now,
+	})
 }
 
 func (h *Host) api(names []string, roots func() *x509.CertPool) *http.Server {

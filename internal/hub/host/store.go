@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -93,6 +94,15 @@ func claim(dir string) error {
 		return fmt.Errorf("hub: %w", err)
 	}
 	return nil
+}
+
+// created is when the directory became a hub's.
+func created(dir string) time.Time {
+	info, err := os.Stat(filepath.Join(dir, marker))
+	if err != nil {
+		return time.Unix(0, 0)
+	}
+	return info.ModTime()
 }
 
 // onFatal lets a failing disk end Run.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 
 	"sluice/internal/atomicfile"
+	"sluice/internal/hub/amqpservice"
 	"sluice/internal/hub/registry"
 )
 
@@ -19,8 +21,10 @@ type Connections struct {
 	HostName string            `json:"hostName"`
 	Address  string            `json:"address"` // host:port of the service API
 	MQTT     string            `json:"mqtt"`    // host:port for devices
+	AMQP     string            `json:"amqp"`    // host:port for devices and applications
 	Root     string            `json:"root"`    // file with the authority to trust, or ""
 	Policies map[string]string `json:"policies"`
+	Events   string            `json:"events"` // of the Event Hubs-compatible endpoint
 }
 
 // ConnectionString is the connection string of a shared access policy, or "" if
@@ -37,11 +41,27 @@ func connectionString(host string, p registry.Policy) string {
 	return fmt.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, p.Name, p.Primary.Reveal())
 }
 
+// EventsString is the connection string of the Event Hubs-compatible endpoint, with
+// the policy that may read there and nothing else.
+func (h *Host) EventsString() string {
+	p, ok := h.store.registry.Policy(registry.Service)
+	if !ok {
+		return ""
+	}
+	endpoint := h.cfg.HostName
+	if port := h.AMQPAddr().(*net.TCPAddr).Port; port != DefaultAMQPPort {
+		endpoint = net.JoinHostPort(endpoint, strconv.Itoa(port))
+	}
+	return fmt.Sprintf("Endpoint=sb://%s/;SharedAccessKeyName=%s;SharedAccessKey=%s;EntityPath=%s", endpoint, p.Name, p.Primary.Reveal(), amqpservice.EventHub)
+}
+
 func (h *Host) writeConnectionStrings() error {
 	c := Connections{
 		HostName: h.cfg.HostName,
 		Address:  reachable(h.HTTPSAddr()),
 		MQTT:     reachable(h.MQTTAddr()),
+		AMQP:     reachable(h.AMQPAddr()),
+		Events:   h.EventsString(),
 		Policies: map[string]string{},
 	}
 	if h.cert.rootPEM != nil {
