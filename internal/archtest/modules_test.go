@@ -12,7 +12,7 @@ var modules = []struct {
 	path  string
 	users []string // rooms; none means tests alone
 }{
-	{"github.com/cockroachdb/pebble/v2", []string{"internal/spool", "internal/hub", "internal/edge"}},
+	{"github.com/cockroachdb/pebble/v2", []string{"internal/spool", "internal/hub", "internal/gateway", "internal/edge"}},
 	{"github.com/eclipse/paho.mqtt.golang", []string{"internal/upstream", "internal/demo"}},
 	{"github.com/coder/websocket", []string{"internal/tlsx", "internal/webhead", "internal/upstream", "internal/edge"}},
 	{"github.com/spf13/cobra", []string{"internal/cli"}},
@@ -77,8 +77,8 @@ func TestAModuleOutOfPlaceIsFound(t *testing.T) {
 		wrong    bool
 	}{
 		{"internal/spool", "github.com/cockroachdb/pebble/v2/vfs", false, false},
-		{"internal/gateway", "github.com/cockroachdb/pebble/v2", false, true},
-		{"internal/gateway", "github.com/cockroachdb/pebble/v2", true, false},
+		{"internal/mqtthead", "github.com/cockroachdb/pebble/v2", false, true},
+		{"internal/mqtthead", "github.com/cockroachdb/pebble/v2", true, false},
 		{"internal/twin", "pgregory.net/rapid", false, true},
 		{"internal/twin", "pgregory.net/rapid", true, false},
 		{"internal/twin", "github.com/stretchr/testify/assert", true, true},
