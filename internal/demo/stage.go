@@ -129,6 +129,7 @@ data_dir = "gateway"
 [sluice.listen]
 address = "127.0.0.1"
 mqtt_port = %d
+amqp_port = 0
 
 [sluice.hub]
 address = "127.0.0.1"

@@ -18,3 +18,7 @@ func connLimit(descriptors uint64) int {
 	}
 	return int(descriptors - reserved)
 }
+
+// perListener is how many connections a listener may have, so that there are
+// descriptors for all of them.
+func perListener() int { return connLimit(descriptors() / 2) }

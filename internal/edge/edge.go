@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"sluice/amqp10"
+	"sluice/internal/amqphead"
 	"sluice/internal/edge/config"
 	"sluice/internal/gateway"
 	"sluice/internal/mqtthead"
@@ -28,6 +30,8 @@ type Edge struct {
 	gateway  *gateway.Gateway
 	mqtt     *mqtt.Server
 	listener *tlsx.Listener
+	amqp     *amqp10.Server
+	amqpFrom *tlsx.Listener
 
 	fatal chan error // has the first failure of a disk; capacity 1
 	undo  []func() error
@@ -65,6 +69,9 @@ func (e *Edge) Close() error {
 
 // MQTTAddr is where MQTT is served.
 func (e *Edge) MQTTAddr() net.Addr { return e.listener.Addr() }
+
+// AMQPAddr is where AMQP is served.
+func (e *Edge) AMQPAddr() net.Addr { return e.amqpFrom.Addr() }
 
 // TrustPEM is the root certificate that devices must trust, if Sluice made it; nil
 // if the authority is somebody else's.
@@ -155,18 +162,30 @@ func (e *Edge) openGateway() error {
 	return err
 }
 
-func (e *Edge) bind() error {
-	l, err := listen("MQTT", e.cfg.Listen.Address, e.cfg.Listen.MQTT, "mqtt_port")
-	if err != nil {
+func (e *Edge) bind() (err error) {
+	if e.listener, err = e.bindPort("MQTT", e.cfg.Listen.MQTT, "mqtt_port"); err != nil {
 		return err
 	}
-	e.listener = tlsx.Listen(l, tlsx.Limits{MaxConns: connLimit(descriptors())}, e.log)
-	e.undo = append(e.undo, func() error { _ = e.listener.Close(); return nil }) // Run may have closed it
+	if e.amqpFrom, err = e.bindPort("AMQP", e.cfg.Listen.AMQP, "amqp_port"); err != nil {
+		return err
+	}
 	e.mqtt = &mqtt.Server{
 		Backend: mqtthead.New(e.gateway, mqtthead.Options{Sessions: e.sessions, Log: e.log}),
 		Limits:  mqtt.Limits{ShutdownGrace: drainGrace},
 		TLS:     tlsx.ServerConfig(e.cert.Certificate),
 		Log:     e.log,
 	}
+	e.amqp = amqphead.New(e.gateway, amqphead.Options{ContainerID: e.cfg.HostName, Log: e.log}).Server()
 	return nil
+}
+
+// bindPort binds the port that a key of the configuration gives.
+func (e *Edge) bindPort(protocol string, port int, key string) (*tlsx.Listener, error) {
+	raw, err := listen(protocol, e.cfg.Listen.Address, port, key)
+	if err != nil {
+		return nil, err
+	}
+	l := tlsx.Listen(raw, tlsx.Limits{MaxConns: perListener()}, e.log)
+	e.undo = append(e.undo, func() error { _ = l.Close(); return nil }) // Run may have closed it
+	return l, nil
 }

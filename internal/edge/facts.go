@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"sluice/internal/gateway"
@@ -27,7 +28,12 @@ func (e *Edge) tell() {
 	for _, key := range cfg.Ignored {
 		e.log.Info("key of the configuration has no effect here", "key", key)
 	}
-	e.log.Info("listening for MQTT", "address", e.MQTTAddr().String(), "connections", connLimit(descriptors()))
+	for _, l := range []struct {
+		protocol string
+		at       net.Addr
+	}{{"MQTT", e.MQTTAddr()}, {"AMQP", e.AMQPAddr()}} {
+		e.log.Info("listening for "+l.protocol, "address", l.at.String(), "connections", perListener())
+	}
 }
 
 func addresses[T interface{ String() string }](list []T) []string {

@@ -31,6 +31,7 @@ func Plan(cfg *config.Config) ([]Fact, error) {
 		{"hub", hubFact(cfg)},
 		{"data directory", cfg.DataDir},
 		{"listen for MQTT", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.MQTT))},
+		{"listen for AMQP", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.AMQP))},
 		{"storage", storageFact(cfg.Storage)},
 	}
 	server, err := serverFact(cfg)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -53,13 +54,34 @@ func (e *Edge) run(ctx context.Context) error {
 	wg.Go(func() { e.gateway.Run(behind) })
 	wg.Go(func() { e.cert.run(behind) })
 	wg.Go(func() { e.report(behind) })
-	err := serveMQTT(ctx, e.mqtt, e.listener)
+	err := e.serve(ctx)
 	if err == nil {
 		e.log.Info("stopped serving; closing")
 	}
 	stop()
 	wg.Wait()
 	return errors.Join(err, e.Close())
+}
+
+// serve serves all listeners until ctx ends or one of them fails, and returns when
+// all connections have ended.
+func (e *Edge) serve(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	served := make(chan error, 2)
+	go func() { served <- serveMQTT(ctx, e.mqtt, e.listener) }()
+	go func() { served <- e.serveAMQP(ctx) }()
+	first := <-served
+	end()
+	return errors.Join(first, <-served)
+}
+
+func (e *Edge) serveAMQP(ctx context.Context) error {
+	l := tls.NewListener(e.amqpFrom, tlsx.ServerConfig(e.cert.Certificate))
+	if err := e.amqp.Serve(ctx, l); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("AMQP: accept: %w", err)
+	}
+	return nil
 }
 
 // serveMQTT serves the listener until ctx ends or it fails, and returns when all

@@ -16,6 +16,7 @@ import (
 const (
 	defaultDataDir = "/var/lib/sluice"
 	defaultMQTT    = 8883
+	defaultAMQP    = 5671
 	defaultHTTPS   = 443
 	defaultMinFree = 64 << 20
 	defaultTTL     = 2 * time.Hour // edgeHub's
@@ -167,7 +168,11 @@ func (s *sluice) places(c *Config, dir string, p *problems) {
 		}
 		return *n
 	}
-	c.Listen = Listen{Address: s.Listen.Address, MQTT: port("sluice.listen.mqtt_port", s.Listen.MQTT, defaultMQTT)}
+	c.Listen = Listen{
+		Address: s.Listen.Address,
+		MQTT:    port("sluice.listen.mqtt_port", s.Listen.MQTT, defaultMQTT),
+		AMQP:    port("sluice.listen.amqp_port", s.Listen.AMQP, defaultAMQP),
+	}
 	c.Hub = Hub{
 		Address:   s.Hub.Address,
 		CA:        p.path(dir, "sluice.hub.ca", s.Hub.CA),

@@ -50,6 +50,7 @@ type KeyPair struct{ Cert, Key string }
 type Listen struct {
 	Address string // "" for all addresses of the machine
 	MQTT    int
+	AMQP    int
 }
 
 // Hub is where the hub is, for networks in which its name does not tell.

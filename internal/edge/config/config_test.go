@@ -28,7 +28,7 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		HostName: "gateway.local", HubHostName: "hub.local",
 		Device: iot.DeviceIdentity("edge1"), DeviceKey: "c2VjcmV0",
 		DataDir: "/var/lib/sluice", LogLevel: "info",
-		Listen:  Listen{MQTT: 8883},
+		Listen:  Listen{MQTT: 8883, AMQP: 5671},
 		Hub:     Hub{MQTTPort: 8883, HTTPSPort: 443},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
 	}

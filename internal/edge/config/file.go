@@ -67,6 +67,7 @@ type sluice struct {
 	Listen   struct {
 		Address string `toml:"address"`
 		MQTT    *int   `toml:"mqtt_port"`
+		AMQP    *int   `toml:"amqp_port"`
 	} `toml:"listen"`
 	TLS struct {
 		Cert     string   `toml:"cert"`
