@@ -140,6 +140,23 @@ func TestArchitectureListsTheRoomsInThisOrder(t *testing.T) {
 	}
 }
 
+// A room is in the table, or it stands inside one that is. What only tests or
+// compares, this package too, is told of beside the table.
+func TestEveryRoomIsInArchitecture(t *testing.T) {
+	table := tableOfRooms(t)
+	told := map[string]bool{"test": true, "bench": true, "internal/archtest": true}
+	for _, s := range load(t) {
+		room, place := roomOf(s.pkg())
+		if place < 0 || told[room] {
+			continue
+		}
+		told[room] = true
+		if !slices.ContainsFunc(table, func(listed string) bool { return within(room, listed) }) {
+			t.Errorf("%s is not in the table of rooms in ARCHITECTURE.md: people look there for what it is.\nGive it a row, in the place that it has in this test, and one sentence", room)
+		}
+	}
+}
+
 // tableOfRooms reads the first column of the table under "Rooms".
 func tableOfRooms(t *testing.T) []string {
 	t.Helper()
