@@ -1,9 +1,13 @@
 package amqp10
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
+	"math/rand/v2"
 	"net"
+	"os"
 	"testing"
 	"testing/synctest"
 
@@ -47,6 +51,9 @@ func FuzzConnection_A16(f *testing.F) {
 			f.Add(byte(stage), seed)
 		}
 	}
+	for _, b := range transcripts(f) {
+		f.Add(byte(0), b)
+	}
 	f.Fuzz(func(t *testing.T, stage byte, hostile []byte) {
 		all := stages()
 		prelude := all[int(stage)%len(all)]
@@ -54,12 +61,66 @@ func FuzzConnection_A16(f *testing.F) {
 	})
 }
 
+// transcripts are what three clients sent to a server: the conversations of
+// test/amqp, with smaller messages.
+func transcripts(t testing.TB) map[string][]byte {
+	t.Helper()
+	all := make(map[string][]byte)
+	for _, name := range []string{"go-amqp", "proton", "rhea"} {
+		b, err := os.ReadFile("testdata/transcripts/" + name + ".bin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = b
+	}
+	return all
+}
+
+// split cuts a transcript into what comes before its first AMQP frame, and its
+// frames.
+func split(t *testing.T, b []byte) (before []byte, all [][]byte) {
+	t.Helper()
+	at := bytes.Index(b, []byte(frame.ProtoAMQP)) + 8
+	for rest := b[at:]; len(rest) > 0; {
+		n := binary.BigEndian.Uint32(rest)
+		all = append(all, rest[:n])
+		rest = rest[n:]
+	}
+	return b[:at], all
+}
+
+// Real conversations, cut short, with their frames in another order, and with
+// bytes changed.
+func TestA16_TranscriptsMutated(t *testing.T) {
+	rounds := 150
+	if testing.Short() {
+		rounds = 20
+	}
+	for name, whole := range transcripts(t) {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, uint64(len(whole))))
+			before, frames := split(t, whole)
+			for range rounds {
+				synctest.Test(t, func(t *testing.T) { torment(t, whole[:rng.IntN(len(whole))], nil) })
+				rng.Shuffle(len(frames)-2, func(i, j int) { frames[i+2], frames[j+2] = frames[j+2], frames[i+2] })
+				synctest.Test(t, func(t *testing.T) { torment(t, before, bytes.Join(frames, nil)) })
+				changed := bytes.Clone(whole)
+				for range 1 + rng.IntN(5) {
+					changed[len(before)+rng.IntN(len(changed)-len(before))] = byte(rng.Uint32())
+				}
+				synctest.Test(t, func(t *testing.T) { torment(t, nil, changed) })
+			}
+		})
+	}
+}
+
 func torment(t *testing.T, prelude, hostile []byte) {
 	ours, theirs := net.Pipe()
 	var conn *Conn
 	var senders []*Sender
 	calls := 0
-	s := &Server{Mechanisms: []*Mechanism{Anonymous(nil)}, Direct: Anonymous(nil),
+	anybody := Plain(func(context.Context, *Conn, Credentials) (any, error) { return nil, nil })
+	s := &Server{Mechanisms: []*Mechanism{anybody, Anonymous(nil)}, Direct: Anonymous(nil),
 		Limits: Limits{Held: 50_000, MessageSize: 10_000, Outgoing: 50_000}}
 	s.Open = func(c *Conn) (Handler, error) { conn = c; return tormented(&calls, &senders), nil }
 	ended := make(chan struct{})
