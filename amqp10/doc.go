@@ -21,8 +21,11 @@
 // A delivery that arrives is settled with [Delivery.Settle], once, from any
 // goroutine, as late as its meaning needs: an outcome that promises storage
 // is sent after the disk has answered. Outcomes that become ready together
-// leave as ranges, in one write. A delivery that leaves reports its outcome to
-// [Outgoing].Done.
+// leave as ranges, in one write. Every delivery is to be settled, also one that
+// its sender sent settled: until then it takes room and credit.
+//
+// [Sender.Send] sends at once or says that there is no credit, and reports the
+// outcome to [Outgoing].Done; [Sender.Deliver] waits for both.
 //
 // # Callbacks
 //
@@ -37,10 +40,10 @@
 // # Memory
 //
 // [Limits] bounds what one connection can hold: deliveries that the handler
-// has not settled (then reading stops), messages that the peer does not read
-// (then [Sender.Send] returns [ErrNoCredit], and the connection is closed when
-// a write makes no progress for ten seconds), partial messages, sessions and
-// links. Lengths and counts on the wire allocate nothing until the bytes
+// has not settled (then reading stops), answers that the peer does not read
+// (likewise), messages that it does not read (then [Sender.Send] returns
+// [ErrNoCredit], and the connection is closed when a write makes no progress for
+// ten seconds), partial messages, sessions and links. Lengths and counts on the wire allocate nothing until the bytes
 // behind them have arrived. A connection that is idle holds one goroutine and
 // no buffer.
 //
