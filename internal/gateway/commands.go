@@ -131,11 +131,14 @@ func (f *commandFlow) Close() {
 	}
 }
 
-// Settle ends a delivery, at the hub if it is a command of the hub's.
+// Settle ends a delivery: of an input here, of a command at the hub.
 func (s *session) Settle(ctx context.Context, lockToken string, outcome iot.Outcome) error {
 	s.down.mu.Lock()
-	f := s.down.commands
+	f, inputs := s.down.commands, s.down.inputs
 	s.down.mu.Unlock()
+	if inputs != nil && inputs.settle(lockToken, outcome) {
+		return nil
+	}
 	if f != nil {
 		if p := f.settled(lockToken); p != nil {
 			return p.session.Settle(ctx, lockToken, outcome)

@@ -22,6 +22,7 @@ type downlink struct {
 	methods  bool
 	offer    iot.Subscription // of methods; closed when the client leaves
 	desired  *desiredFlow
+	inputs   *inputFlow // of a module: from the spool, whether the hub is there or not
 }
 
 // A stream is one kind of thing that the hub has for a client.

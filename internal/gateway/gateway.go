@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -75,6 +76,9 @@ type Gateway struct {
 	own      *ownIdentity
 	sessions *presence.Table[*session]
 	uplink   *uplink
+	routing  atomic.Pointer[routing]
+	inputs   inputs
+	clients  clients
 	twins    *twins.Store
 	reports  reports
 	methods  method.Desk
@@ -114,6 +118,12 @@ func New(opt Options) (*Gateway, error) {
 	if g.twins, err = twins.Open(opt.State); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	r, err := defaultRouting(opt.TTL)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.routing.Store(r)
+	g.loadConfig()
 	g.auth = auth.Authenticator{
 		Directory: g.scope,
 		Hosts:     append([]string{opt.HubHost}, opt.Hosts...),

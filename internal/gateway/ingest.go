@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"sluice/internal/route"
 	"sluice/internal/spool"
 	"sluice/iot"
 )
@@ -12,21 +13,19 @@ import (
 // that endpoint, so that queue lengths keep their label.
 const UpstreamQueue = "iothub"
 
-// Send stores a batch in the spool: all of it in one atomic write, or nothing.
-// done is called with nil when it is fsynced.
+// Send routes a batch and stores it in the spool, once for each endpoint that a
+// message goes to: all of it in one atomic write, or nothing. done is called with
+// nil when it is fsynced. A message that no route wants is done with, in its
+// turn, and counted.
 func (s *session) Send(batch []iot.Message, done func(error)) {
 	if err := s.Err(); err != nil {
 		done(err)
 		return
 	}
-	entries := make([]spool.Entry, 0, len(batch))
-	for i := range batch {
-		e, err := s.entry(&batch[i])
-		if err != nil {
-			done(err)
-			return
-		}
-		entries = append(entries, e)
+	entries, unrouted, err := s.entries(batch)
+	if err != nil {
+		done(err)
+		return
 	}
 	g := s.g
 	g.opt.Spool.Append(entries, func(err error) {
@@ -36,29 +35,62 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 			return
 		}
 		g.counts.Received.Add(uint64(len(batch)))
+		g.counts.Unrouted.Add(uint64(unrouted))
 		done(nil)
 	})
 }
 
-// entry makes the record of a message for the hub, under the sender's lane.
-func (s *session) entry(m *iot.Message) (spool.Entry, error) {
-	if n := m.Size(); n > iot.MaxMessageSize {
-		return spool.Entry{}, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
+// entries makes the records of a batch.
+func (s *session) entries(batch []iot.Message) (entries []spool.Entry, unrouted int, err error) {
+	entries = make([]spool.Entry, 0, len(batch))
+	routing := s.g.routing.Load()
+	var room [4]route.Target
+	for i := range batch {
+		m := &batch[i]
+		if n := m.Size(); n > iot.MaxMessageSize {
+			return nil, 0, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
+		}
+		m.Stamp(s.Identity())
+		targets := routing.table.AppendMatch(room[:0], m, route.SourceOf(m))
+		if len(targets) == 0 {
+			unrouted++
+			continue
+		}
+		if entries, err = s.g.appendEntries(entries, m, targets, routing.ttl); err != nil {
+			return nil, 0, err
+		}
 	}
-	m.Stamp(s.Identity())
-	data, err := m.AppendBinary(make([]byte, 0, m.Size()+64))
-	if err != nil {
-		return spool.Entry{}, err
-	}
-	return spool.Entry{Queue: UpstreamQueue, Lane: s.Identity().String(), Expires: s.g.expiry(), Data: data}, nil
+	return entries, unrouted, nil
 }
 
-// expiry is when a message that arrives now has waited long enough.
-func (g *Gateway) expiry() time.Time {
-	if g.opt.TTL < 0 {
+// appendEntries makes the records of one message. They share its bytes.
+func (g *Gateway) appendEntries(entries []spool.Entry, m *iot.Message, targets []route.Target, ttl time.Duration) ([]spool.Entry, error) {
+	data, err := m.AppendBinary(make([]byte, 0, m.Size()+64))
+	if err != nil {
+		return nil, err
+	}
+	sender := m.Sender().String()
+	for _, t := range targets {
+		e := spool.Entry{Queue: queueOf(t.Endpoint), Priority: uint32(t.Priority), Data: data}
+		if t.Endpoint.IsUpstream() {
+			e.Lane = sender // a module's input is one lane, in the order of arrival
+		}
+		e.Expires = g.expiry(ttl, t.TTL)
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// expiry is when a message that arrives now has waited long enough: by its route,
+// else by the configuration of all; never, if that is negative.
+func (g *Gateway) expiry(ttl, own time.Duration) time.Time {
+	if own != 0 {
+		ttl = own
+	}
+	if ttl < 0 {
 		return time.Time{}
 	}
-	return g.opt.Now().Add(g.opt.TTL)
+	return g.opt.Now().Add(ttl)
 }
 
 // storeError says to the sender what became of a batch that was not stored.

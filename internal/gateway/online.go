@@ -54,6 +54,9 @@ func (u *uplink) hold(ctx context.Context, up func()) error {
 	}
 	defer session.Close() //nolint:errcheck // ended already, or given up
 	up()
+	own, done := context.WithCancel(ctx)
+	defer done()
+	u.g.spawn(func() { u.g.followConfig(own, session) })
 	renew := time.NewTimer(expires.Sub(u.g.opt.Now()) - tokenSpare)
 	defer renew.Stop()
 	select {

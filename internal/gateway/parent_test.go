@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 
@@ -169,4 +170,8 @@ func (s *fakeSession) Close() error {
 	delete(s.p.sessions, s)
 	s.p.touch()
 	return nil
+}
+
+func (s *fakeSession) DesiredChanges(func(json.RawMessage)) (iot.Subscription, error) {
+	return nil, iot.Errorf(iot.Unavailable, "fake", s.id, "no twins here")
 }

@@ -36,15 +36,14 @@ func (g *Gateway) left(s *session) {
 	g.counts.Disconnected.Add(1)
 	s.leave()
 	s.down.mu.Lock()
-	offer := s.down.offer
+	offer, inputs := s.down.offer, s.down.inputs
 	s.down.offer = nil
 	s.down.mu.Unlock()
 	if offer != nil {
 		offer.Close()
 	}
-}
-
-// Inputs asks for what routes send to a module.
-func (s *session) Inputs(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, iot.Errorf(iot.Unavailable, "inputs", s.Identity(), "this gateway has no routes yet")
+	if inputs != nil {
+		inputs.Close()
+	}
+	g.clients.note(s.Identity(), false, g.opt.Now())
 }

@@ -23,6 +23,7 @@ func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot
 		return nil, err
 	}
 	g.counts.Connected.Add(1)
+	g.clients.note(s.Identity(), true, g.opt.Now())
 	return s, nil
 }
 

@@ -40,6 +40,7 @@ type site struct {
 	t       *testing.T
 	hub     *hub.Hub
 	devices *registry.Store
+	log     *eventlog.Log
 	line    *line
 	dir     string
 	state   *vfs.MemFS
@@ -99,6 +100,7 @@ func (s *site) startHub() {
 		Hosts: []string{hostName}, Registry: s.devices, Twins: twins.New(db, nil), Events: events, Commands: queues,
 	})
 	s.must(err)
+	s.log = events
 	s.line = &line{Parent: s.hub, open: map[*lineSession]bool{}}
 	stop := run(s.hub.Run)
 	s.t.Cleanup(func() {
