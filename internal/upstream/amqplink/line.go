@@ -27,6 +27,11 @@ type line struct {
 // limit.
 const maxLanes = 1000
 
+// maxHeld is how many bytes of commands may be unsettled on one connection before
+// nothing more is read from it. It is large, since one slow device must not stop
+// the others; each device's grants bound what it has.
+const maxHeld = 256 << 20
+
 // line returns a connection with room for one more session, which is counted. All
 // who come while it is being dialed wait for the same one.
 func (p *Pool) line(ctx context.Context) (*line, error) {
@@ -91,6 +96,7 @@ func (l *line) open() error {
 			Sessions:  maxLanes,
 			Links:     8 * max(cfg.Identities, 64),
 			Outgoing:  4 << 20,
+			Held:      maxHeld,
 			Unsettled: 16 << 10,
 		},
 		Log: cfg.Log,

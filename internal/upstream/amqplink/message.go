@@ -164,6 +164,10 @@ func text(value any) string {
 // integer returns a property that is a whole number of any width, or text of one.
 func integer(all amqp10.ApplicationProperties, key string) (int, bool) {
 	v, _ := all.Get(key)
+	return number(v)
+}
+
+func number(v any) (int, bool) {
 	n, err := strconv.Atoi(text(v))
 	return n, err == nil
 }

@@ -25,18 +25,20 @@ type session struct {
 	// attaching serializes the first uses of links.
 	attaching sync.Mutex
 
-	mu     sync.Mutex
-	reason error         // set once the session has ended
-	ended  chan struct{} // closed then
-	closed bool          // by Close
-	seat   bool          // the session holds a place on the line
+	mu       sync.Mutex
+	reason   error         // set once the session has ended
+	ended    chan struct{} // closed then
+	closed   bool          // by Close
+	commands *commands     // nil until they are asked for
+	calls    *calls
+	twin     *twinDesk
 }
 
 var _ iot.Session = (*session)(nil)
 
 // newSession takes over a place on the line.
 func newSession(l *line, creds iot.Credentials, client iot.Client) *session {
-	s := &session{line: l, id: creds.Identity, client: client, chain: creds.AuthChain, ended: make(chan struct{}), seat: true}
+	s := &session{line: l, id: creds.Identity, client: client, chain: creds.AuthChain, ended: make(chan struct{})}
 	s.out.init(s)
 	return s
 }
@@ -120,11 +122,20 @@ func (s *session) end(reason error) {
 	}
 	s.reason = reason
 	close(s.ended)
-	lane := s.lane
+	lane, commands, calls, twin := s.lane, s.commands, s.calls, s.twin
 	tell := !s.closed && s.client.Ended != nil
 	s.mu.Unlock()
 	s.line.part(s)
 	s.out.close(reason)
+	if commands != nil {
+		commands.Close()
+	}
+	if calls != nil {
+		calls.Close()
+	}
+	if twin != nil {
+		twin.links.close()
+	}
 	if lane != nil {
 		lane.leave()
 	}
@@ -134,8 +145,18 @@ func (s *session) end(reason error) {
 	}
 }
 
+// channel returns the AMQP session for further links.
+func (s *session) channel() (*amqp10.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != nil {
+		return nil, s.reason
+	}
+	return s.lane.amqp, nil
+}
+
 // link are the properties of a link, as the SDKs give them.
-func (s *session) link(channel string) amqp10.Fields {
+func (s *session) link(correlation string) amqp10.Fields {
 	f := amqp10.Fields{{Key: "com.microsoft:api-version", Value: apiVersion}}
 	for _, p := range []struct {
 		key  amqp10.Symbol
@@ -144,7 +165,7 @@ func (s *session) link(channel string) amqp10.Fields {
 		{"com.microsoft:client-version", s.client.Product},
 		{"com.microsoft:auth-chain", s.chain},
 		{"com.microsoft:model-id", s.client.ModelID},
-		{"com.microsoft:channel-correlation-id", channel},
+		{"com.microsoft:channel-correlation-id", correlation},
 	} {
 		if p.text != "" {
 			f.Set(p.key, p.text)

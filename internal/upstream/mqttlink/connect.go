@@ -37,16 +37,32 @@ type Config struct {
 
 // Connect opens a connection for one identity and logs it in with creds.
 func (c *Config) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
-	id := creds.Identity
-	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-	defer cancel()
-	conn, err := c.Dial(ctx)
+	s := newSession(c, creds.Identity, client)
+	conn, err := s.connect(ctx, creds)
 	if err != nil {
-		return nil, unreachable("connect", id, err)
+		return nil, err
 	}
-	s := newSession(c, id, client)
-	s.conn = paho.NewClient(c.clientOptions(creds, client, conn, s))
-	token := s.conn.Connect()
+	s.begin(conn)
+	return s, nil
+}
+
+// A connection is one that a session has or had.
+type connection struct {
+	paho.Client
+	s *session
+}
+
+// connect opens a connection of the session's identity.
+func (s *session) connect(ctx context.Context, creds iot.Credentials) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	nc, err := s.cfg.Dial(ctx)
+	if err != nil {
+		return nil, unreachable("connect", s.id, err)
+	}
+	conn := &connection{s: s}
+	conn.Client = paho.NewClient(conn.options(creds, nc))
+	token := conn.Connect()
 	select {
 	case <-token.Done():
 		err = token.Error()
@@ -54,20 +70,20 @@ func (c *Config) Connect(ctx context.Context, creds iot.Credentials, client iot.
 		err = ctx.Err()
 	}
 	if err != nil {
-		_ = conn.Close()
-		s.conn.Disconnect(0)
-		return nil, connectError(id, err)
+		_ = nc.Close()
+		conn.Disconnect(0)
+		return nil, connectError(s.id, err)
 	}
-	s.begin()
-	return s, nil
+	return conn, nil
 }
 
-func (c *Config) clientOptions(creds iot.Credentials, client iot.Client, conn net.Conn, s *session) *paho.ClientOptions {
+func (conn *connection) options(creds iot.Credentials, nc net.Conn) *paho.ClientOptions {
+	c := conn.s.cfg
 	o := paho.NewClientOptions()
 	o.AddBroker("tls://" + c.HostName)
-	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return conn, nil })
+	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return nc, nil })
 	o.SetClientID(creds.Identity.String())
-	o.SetUsername(c.userName(creds, client))
+	o.SetUsername(c.userName(creds, conn.s.client))
 	o.SetPassword(creds.Token)
 	o.SetProtocolVersion(4)
 	// What is unacknowledged is in the caller's spool: the connection keeps
@@ -81,7 +97,9 @@ func (c *Config) clientOptions(creds iot.Credentials, client iot.Client, conn ne
 	o.SetConnectTimeout(c.ConnectTimeout)
 	o.SetOrderMatters(true)
 	o.SetMessageChannelDepth(uint(c.Window))
-	o.SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost(err) })
+	o.SetAutoAckDisabled(true) // a command is acknowledged when it is settled
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { conn.s.arrived(m) })
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) { conn.s.lost(conn, err) })
 	return o
 }
 

@@ -2,38 +2,39 @@ package mqttlink
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"sync"
-	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
-	"sluice/internal/topic"
 	"sluice/iot"
 )
 
-// session is one MQTT connection. One goroutine waits for acknowledgements in
-// the order of Send.
+// session is one identity, on one MQTT connection at a time.
 type session struct {
 	cfg    *Config
 	id     iot.Identity
 	client iot.Client
-	conn   paho.Client
 
 	window chan struct{} // one token per message that is not acknowledged
 	sent   chan sending
-	acks   sync.WaitGroup
+	work   sync.WaitGroup
 
-	mu     sync.Mutex
-	reason error         // set once the session has ended
-	ended  chan struct{} // closed then
-	closed bool          // by Close
-}
+	using sync.Mutex // one subscribes or renews at a time
 
-// sending is one message on its way; the last of a batch carries its done.
-type sending struct {
-	token paho.Token
-	done  func(error)
+	mu       sync.Mutex
+	conn     *connection
+	reason   error         // set once the session has ended
+	ended    chan struct{} // closed then
+	closed   bool          // by Close
+	renewing bool          // another connection is being opened
+	broken   error         // conn was lost meanwhile
+	filters  []filter      // what is subscribed to
+	requests requests
+	commands *commands
+	invoke   func(iot.MethodCall, func(iot.MethodResult)) // nil if methods are not wanted
+	calls    *interest                                    // that invoke belongs to
+	desired  *desired
 }
 
 var _ iot.Session = (*session)(nil)
@@ -47,45 +48,15 @@ func newSession(c *Config, id iot.Identity, client iot.Client) *session {
 	}
 }
 
-func (s *session) begin() { s.acks.Go(s.collect) }
-
-func (s *session) Identity() iot.Identity { return s.id }
-
-// Send publishes the batch at QoS 1 and waits while the window is full. It is
-// called from one goroutine at a time.
-func (s *session) Send(batch []iot.Message, done func(error)) {
-	if len(batch) == 0 {
-		done(s.err())
-		return
-	}
-	for i := range batch {
-		select {
-		case s.window <- struct{}{}:
-		case <-s.ended:
-			// What of this batch was published stays unacknowledged.
-			done(s.err())
-			return
-		}
-		out := sending{token: s.conn.Publish(topic.Telemetry(s.id, &batch[i]), 1, false, batch[i].Body)}
-		if i == len(batch)-1 {
-			out.done = done
-		}
-		if err := s.follow(out); err != nil {
-			done(err)
-			return
-		}
-	}
-}
-
-// follow hands a published message to collect, unless the session has ended.
-func (s *session) follow(out sending) error {
+func (s *session) begin(conn *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reason == nil {
-		s.sent <- out // has room: as large as the window
+	if s.conn = conn; s.reason == nil {
+		s.work.Go(s.collect)
 	}
-	return s.reason
 }
+
+func (s *session) Identity() iot.Identity { return s.id }
 
 func (s *session) err() error {
 	s.mu.Lock()
@@ -93,42 +64,63 @@ func (s *session) err() error {
 	return s.reason
 }
 
-// collect reports batches as they are acknowledged, and ends the session when
-// a message is not. One that follows a failure fails too, so an error is never
-// forgotten within its batch.
-func (s *session) collect() {
-	var failed error
-	for out := range s.sent {
-		if failed == nil {
-			if failed = s.await(out.token); failed != nil {
-				s.end(failed)
-			}
-		}
-		<-s.window
-		if out.done != nil {
-			out.done(failed)
-		}
+// now returns the connection of the moment, or why there is none.
+func (s *session) now() (*connection, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn, s.reason
+}
+
+// background runs f, which the end of the session waits for, unless that is past.
+// It is for what may block the connection's reader.
+func (s *session) background(f func(*connection)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == nil {
+		conn := s.conn
+		s.work.Go(func() { f(conn) })
 	}
 }
 
-func (s *session) await(t paho.Token) error {
-	timer := time.NewTimer(s.cfg.OperationTimeout)
-	defer timer.Stop()
+// wait waits for an exchange with the hub.
+func (s *session) wait(ctx context.Context, op string, t paho.Token) error {
 	select {
 	case <-t.Done():
 		if err := t.Error(); err != nil {
-			return unreachable("send", s.id, err)
+			return unreachable(op, s.id, err)
 		}
 		return nil
 	case <-s.ended:
 		return s.err()
-	case <-timer.C:
-		return iot.Errorf(iot.Timeout, "send", s.id, "not acknowledged within %s", s.cfg.OperationTimeout)
+	case <-ctx.Done():
+		return timely(op, s.id, ctx.Err())
 	}
 }
 
-// lost is the connection's end, whoever caused it.
-func (s *session) lost(err error) { s.end(unreachable("session", s.id, err)) }
+// timely gives the error of a context its kind.
+func timely(op string, id iot.Identity, err error) error {
+	kind := iot.Unavailable
+	if errors.Is(err, context.DeadlineExceeded) {
+		kind = iot.Timeout
+	}
+	return &iot.Error{Kind: kind, Op: op, Identity: id, Err: err}
+}
+
+// lost is the end of a connection, whoever caused it. That of one which is being
+// replaced ends the session only if its successor does not come.
+func (s *session) lost(conn *connection, err error) {
+	reason := unreachable("session", s.id, err)
+	s.mu.Lock()
+	current := s.conn == nil || s.conn == conn
+	if current && s.renewing {
+		s.broken = reason
+		current = false
+	}
+	s.mu.Unlock()
+	if current {
+		s.end(reason)
+	}
+}
 
 // end ends the session, once, and tells its owner unless the owner did it.
 func (s *session) end(reason error) {
@@ -140,8 +132,12 @@ func (s *session) end(reason error) {
 	s.reason = reason
 	close(s.ended)
 	close(s.sent)
+	commands := s.commands
 	tell := !s.closed && s.client.Ended != nil
 	s.mu.Unlock()
+	if commands != nil {
+		commands.in.Close()
+	}
 	if tell {
 		s.client.Ended(reason)
 	}
@@ -151,48 +147,20 @@ func (s *session) end(reason error) {
 func (s *session) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	conn := s.conn
 	s.mu.Unlock()
 	s.end(iot.ErrClosed)
-	s.conn.Disconnect(uint(disconnectGrace.Milliseconds()))
-	s.acks.Wait()
+	conn.Disconnect(uint(disconnectGrace.Milliseconds()))
+	s.work.Wait()
 	return nil
 }
 
-// What follows needs the subscriptions of the device's side, which the gateway
-// does not use over this transport.
-
-func (s *session) unsupported(what string) error {
-	return iot.Errorf(iot.Unavailable, what, s.id, "the MQTT uplink carries telemetry only")
+// InvokeMethod is not what devices and gateways ask of a hub.
+func (s *session) InvokeMethod(_ context.Context, target iot.Identity, _ iot.MethodCall) (iot.MethodResult, error) {
+	return iot.MethodResult{}, iot.Errorf(iot.NotFound, "method", s.id, "a hub calls methods of %v for services only", target)
 }
 
-func (s *session) Commands(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, s.unsupported("commands")
-}
-
+// Inputs are what a gateway's routes bring; a hub has none.
 func (s *session) Inputs(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, s.unsupported("inputs")
+	return nil, iot.Errorf(iot.NotFound, "inputs", s.id, "a hub routes nothing to modules")
 }
-
-func (s *session) Settle(context.Context, string, iot.Outcome) error { return s.unsupported("settle") }
-
-func (s *session) Methods(func(iot.MethodCall, func(iot.MethodResult))) (iot.Subscription, error) {
-	return nil, s.unsupported("methods")
-}
-
-func (s *session) InvokeMethod(context.Context, iot.Identity, iot.MethodCall) (iot.MethodResult, error) {
-	return iot.MethodResult{}, s.unsupported("method")
-}
-
-func (s *session) Twin(context.Context) (iot.Twin, error) { return iot.Twin{}, s.unsupported("twin") }
-
-func (s *session) PatchReported(context.Context, json.RawMessage) (int64, error) {
-	return 0, s.unsupported("reported properties")
-}
-
-func (s *session) DesiredChanges(func(json.RawMessage)) (iot.Subscription, error) {
-	return nil, s.unsupported("desired properties")
-}
-
-// Renew cannot be done in MQTT 3.1.1: a connection lives with the token that it
-// logged in with.
-func (s *session) Renew(context.Context, iot.Credentials) error { return s.unsupported("renew") }
