@@ -31,21 +31,22 @@
 //
 // The callbacks of one connection (Handler, OnDelivery, OnCredit, OnClose,
 // Done) are never called at the same time, and in the order of the events on
-// the wire. While one runs, nothing more is read from its peer: that is how a
-// slow handler slows its own sender, and nobody else. So a callback must not
-// wait for something that only this peer can send; methods of this package
-// that take a context wait, all others return at once and may be called from
-// anywhere. A panic in a callback closes its connection, and is logged with its stack.
+// the wire. While one runs, the next waits, and reading from the peer with it:
+// that is how a slow handler slows its own sender, and nobody else. So a
+// callback must not wait for something that only this peer can send; methods of
+// this package that take a context wait, all others return at once and may be
+// called from anywhere. A panic in a callback closes its connection, and is
+// logged with its stack.
 //
 // # Memory
 //
 // [Limits] bounds what one connection can hold: deliveries that the handler
 // has not settled (then reading stops), answers that the peer does not read
 // (likewise), messages that it does not read (then [Sender.Send] returns
-// [ErrNoCredit], and the connection is closed when a write makes no progress for
-// ten seconds), partial messages, sessions and links. Lengths and counts on the wire allocate nothing until the bytes
-// behind them have arrived. A connection that is idle holds one goroutine and
-// no buffer.
+// [ErrNoCredit], and the connection is closed when a write makes no progress
+// for ten seconds), partial messages, sessions and links. Lengths and counts on
+// the wire allocate nothing until the bytes behind them have arrived. A
+// connection that is idle holds one goroutine and no buffer.
 //
 // # Links are not resumed
 //

@@ -160,6 +160,27 @@ func TestDrainGivesBackTheCredit(t *testing.T) {
 	})
 }
 
+// Some clients count the frames of a delivery where they should count the
+// delivery, and repeat its number and tag in each.
+func TestDeliveryNumbersMayHaveGaps(t *testing.T) {
+	var got []*Delivery
+	scripted(t, &Server{}, keep(10, &got), func(p *script) {
+		p.opened().send(sendingLink("l", 0))
+		p.want("attach")
+		p.send(part(frame.Transfer{DeliveryID: frame.Some(uint32(0)), Tag: []byte("t"), More: true}, []byte("a")),
+			part(frame.Transfer{DeliveryID: frame.Some(uint32(0)), Tag: []byte("t")}, []byte("b")), whole(0, 2), whole(0, 1<<20))
+		synctest.Wait()
+		p.busyWriter()
+		for _, d := range got {
+			d.Accept()
+		}
+		p.want("disposition role=true first=0 settled", "disposition role=true first=2 settled", "disposition role=true first=1048576 settled")
+		if string(got[0].Payload()) != "ab" {
+			t.Errorf("payload %q", got[0].Payload())
+		}
+	})
+}
+
 // Delivery numbers are serial: after 2^32-1 comes 0.
 func TestDeliveryNumbersGoAroundZero(t *testing.T) {
 	var got []*Delivery

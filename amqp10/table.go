@@ -24,6 +24,14 @@ func (t *table[T]) add(id uint32, v T) {
 	t.live++
 }
 
+// oldest returns the id of the first delivery, if there is one.
+func (t *table[T]) oldest() (id uint32, ok bool) {
+	if t.live == 0 {
+		return 0, false
+	}
+	return t.entries[t.head].id, true
+}
+
 // search returns the index of the first entry with an id of at least id, as
 // counted from the oldest entry.
 func (t *table[T]) search(id uint32) int {

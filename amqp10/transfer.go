@@ -26,8 +26,8 @@ func (s *Session) onTransfer(t *frame.Transfer, payload []byte) *Error {
 		return Errorf(ErrNotAllowed, "transfer: handle %d is a link on which we send", t.Handle)
 	case l.detachSent:
 		// Passed over until the peer's detach; its numbers go on.
-		if t.DeliveryID.Set && t.DeliveryID.V == s.lastDeliveryID+1 {
-			s.lastDeliveryID = t.DeliveryID.V
+		if t.DeliveryID.Set && s.follows(t.DeliveryID.V) {
+			s.anyDelivery, s.lastDeliveryID = true, t.DeliveryID.V
 		}
 		return nil
 	case l.rcv == nil:
@@ -49,7 +49,7 @@ func (r *Receiver) first(t *frame.Transfer, payload []byte) *Error {
 		return Errorf(ErrInvalidField, "transfer: delivery-tag is missing")
 	case len(t.Tag) > frame.MaxTag:
 		return Errorf(ErrInvalidField, "transfer: delivery-tag of %d bytes", len(t.Tag))
-	case s.anyDelivery && t.DeliveryID.V != s.lastDeliveryID+1:
+	case !s.follows(t.DeliveryID.V):
 		return Errorf(ErrInvalidField, "transfer: delivery-id %d after %d", t.DeliveryID.V, s.lastDeliveryID)
 	}
 	s.anyDelivery, s.lastDeliveryID = true, t.DeliveryID.V
@@ -74,6 +74,14 @@ func (r *Receiver) first(t *frame.Transfer, payload []byte) *Error {
 		second: t.ReceiverMode.Or(r.receiverMode) == ReceiveSecond}
 	r.add(t, payload)
 	return nil
+}
+
+// follows reports whether a delivery may have this number: more than the last,
+// and within reach of the oldest that is not settled [RFC 1982]. Gaps are let
+// through: some clients count a delivery of many frames as many.
+func (s *Session) follows(id uint32) bool {
+	oldest, any := s.unsettledIn.oldest()
+	return (!s.anyDelivery || id-s.lastDeliveryID-1 < 1<<31-1) && (!any || id-oldest < 1<<31)
 }
 
 // next takes a further frame of a delivery.
