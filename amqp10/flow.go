@@ -137,8 +137,9 @@ func (l *link) flowSoon() {
 // onFlow takes the peer's state of the session, and of one link.
 func (s *Session) onFlow(f *frame.Flow) *Error {
 	// The peer's window counts from the last transfer that it had seen
-	// [AMQP 2.5.6]; one that has not yet had our begin leaves that out.
-	seen := f.NextIncomingID.Or(0)
+	// [AMQP 2.5.6]. One that has not yet had our begin leaves that out, and has
+	// seen none; some leave it out always, and mean a window from now on.
+	seen := f.NextIncomingID.Or(s.nextOutgoingID)
 	s.remoteWindow = uint32(remaining(f.IncomingWindow, s.nextOutgoingID-seen))
 	var failure *Error
 	if f.Handle.Set {

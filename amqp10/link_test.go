@@ -78,6 +78,14 @@ func TestA6_Flows(t *testing.T) {
 			if got := snd.Credit(); got != 5 {
 				t.Errorf("credit %d", got)
 			}
+			for range 4 {
+				if err := snd.Send(Outgoing{Payload: payload("x")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.want("delivery-id=0")
+			p.send(session(frame.Flow{IncomingWindow: 2}))
+			p.want("delivery-id=1", "delivery-id=2")
 		})
 	})
 	t.Run("A6 credit counts from the delivery-count, which may be behind or ahead", func(t *testing.T) {
@@ -163,7 +171,7 @@ func TestA7_Transfers(t *testing.T) {
 		"A7 without tag":         {[]frames{part(with(func(f *frame.Transfer) { f.Tag = nil }), nil)}, "end error=error(condition=:amqp:invalid-field"},
 		"A7 tag of 33 bytes":     {[]frames{part(with(func(f *frame.Transfer) { f.Tag = make([]byte, 33) }), nil)}, "end error=error(condition=:amqp:invalid-field"},
 		"A7 ids that fall":       {[]frames{whole(0, 5), whole(0, 4)}, "end error=error(condition=:amqp:invalid-field"},
-		"A7 ids out of reach":    {[]frames{whole(0, 0), whole(0, 1 << 31)}, "end error=error(condition=:amqp:invalid-field"},
+		"A7 ids out of reach":    {[]frames{whole(0, 0), whole(0, 1<<31)}, "end error=error(condition=:amqp:invalid-field"},
 		"A7 id again":            {[]frames{whole(0, 0), whole(0, 0)}, "end error=error(condition=:amqp:invalid-field"},
 		"A7 other id inside": {[]frames{part(with(func(f *frame.Transfer) { f.More = true }), nil),
 			part(with(func(f *frame.Transfer) { f.DeliveryID.V = 1 }), nil)}, "end error=error(condition=:amqp:invalid-field"},

@@ -80,8 +80,8 @@ func (r *Receiver) first(t *frame.Transfer, payload []byte) *Error {
 // and within reach of the oldest that is not settled [RFC 1982]. Gaps are let
 // through: some clients count a delivery of many frames as many.
 func (s *Session) follows(id uint32) bool {
-	oldest, any := s.unsettledIn.oldest()
-	return (!s.anyDelivery || id-s.lastDeliveryID-1 < 1<<31-1) && (!any || id-oldest < 1<<31)
+	oldest, waits := s.unsettledIn.oldest()
+	return (!s.anyDelivery || id-s.lastDeliveryID-1 < 1<<31-1) && (!waits || id-oldest < 1<<31)
 }
 
 // next takes a further frame of a delivery.
