@@ -32,6 +32,18 @@ type LinkRequest struct {
 	l *link
 }
 
+// Address is that of the node at our end: the target's when the peer wants to
+// send, the source's when it wants to receive; "" if it names none.
+func (r *LinkRequest) Address() string {
+	switch {
+	case r.Role == RoleReceiver && r.Target != nil:
+		return r.Target.Address
+	case r.Role == RoleSender && r.Source != nil:
+		return r.Source.Address
+	}
+	return ""
+}
+
 // Session returns the session on which the link is.
 func (r *LinkRequest) Session() *Session { return r.l.s }
 

@@ -23,7 +23,8 @@ type Delivery struct {
 // Receiver returns the link on which the delivery arrived.
 func (d *Delivery) Receiver() *Receiver { return d.r }
 
-// Payload returns the encoded message.
+// Payload returns the encoded message. Its bytes are a copy, which the delivery
+// does not use again after Settle.
 func (d *Delivery) Payload() []byte { return d.payload }
 
 // Format returns the message format: 0, or what the peers agree on, such as

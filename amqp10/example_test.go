@@ -14,7 +14,7 @@ import (
 type node struct{ stored chan string }
 
 func (n *node) Attach(r *amqp10.LinkRequest) {
-	if r.Role != amqp10.RoleReceiver || r.Target.Address != "telemetry" {
+	if r.Role != amqp10.RoleReceiver || r.Address() != "telemetry" {
 		r.Refuse(amqp10.Errorf(amqp10.ErrNotFound, "no such node"))
 		return
 	}

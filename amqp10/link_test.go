@@ -2,6 +2,7 @@ package amqp10
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -393,6 +394,27 @@ func TestALinkIsRefusedInTheStandardForm(t *testing.T) {
 	scripted(t, &Server{}, h, func(p *script) {
 		p.opened().send(attach(frame.Attach{Name: "tx", Role: RoleSender, Target: &Target{Coordinator: true}}))
 		p.want("attach", "detach handle=0 closed=true error=error(condition=:amqp:not-implemented")
+	})
+}
+
+func TestRequestsNameTheNodeAtOurEnd(t *testing.T) {
+	var got []string
+	h := handler{attach: func(r *LinkRequest) {
+		got = append(got, r.Address())
+		r.Refuse(nil)
+	}}
+	scripted(t, &Server{}, h, func(p *script) {
+		p.opened().send(sendingLink("a", 0))
+		p.want("attach", "detach")
+		p.send(receivingLink("b", 1))
+		p.want("attach", "detach")
+		p.send(attach(frame.Attach{Name: "c", Handle: 2, Role: RoleSender}))
+		p.want("attach", "detach")
+		p.send(attach(frame.Attach{Name: "d", Handle: 3, Role: RoleReceiver}))
+		p.want("attach", "detach")
+		if want := []string{"to", "from", "", ""}; !slices.Equal(got, want) {
+			t.Errorf("addresses %q, want %q", got, want)
+		}
 	})
 }
 
