@@ -127,6 +127,7 @@ func (j *judge) missing(devices []*device) (n int) {
 // await waits until all that was acknowledged is at the hub, or nothing has come
 // for a long time: then the verdict will say what is missing.
 func (j *judge) await(devices []*device) {
+	defer tellSlow(j.t, "what was acknowledged to reach the hub", time.Now())
 	least, since := j.missing(devices), time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

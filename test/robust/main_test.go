@@ -73,6 +73,7 @@ func kills(t *testing.T, usual int) int {
 // eventually waits until ok reports true.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
+	defer tellSlow(t, what, time.Now())
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -83,6 +84,14 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 		case <-deadline.C:
 			t.Fatalf("%s: not within %v", what, limit)
 		}
+	}
+}
+
+// tellSlow says what took long, for whoever wonders where the time went.
+func tellSlow(t *testing.T, what string, began time.Time) {
+	t.Helper()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Logf("slow: %s took %v", what, took.Round(time.Millisecond))
 	}
 }
 

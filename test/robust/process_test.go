@@ -136,6 +136,7 @@ func containsAll(line string, texts []string) bool {
 // until waits for a line of this run that has all of texts in it.
 func (p *process) until(limit time.Duration, texts ...string) {
 	p.t.Helper()
+	defer tellSlow(p.t, fmt.Sprintf("%s saying %q", p.name, texts), time.Now())
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
 	for {

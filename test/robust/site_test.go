@@ -191,6 +191,7 @@ data_dir = %q
 [sluice.listen]
 address = "127.0.0.1"
 mqtt_port = %d
+amqp_port = 0
 [sluice.hub]
 address = "127.0.0.1"
 ca = "root.pem"
@@ -284,8 +285,12 @@ func (s *site) load(script func()) {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(s.t.Context())
 	var sending sync.WaitGroup
-	defer sending.Wait()
-	defer stop() // also when the script fails
+	defer func() { // also when the script fails
+		began := time.Now()
+		stop()
+		sending.Wait()
+		tellSlow(s.t, "the last answers", began)
+	}()
 	for _, d := range s.devices {
 		sending.Go(func() { d.run(ctx) })
 	}

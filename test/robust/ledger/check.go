@@ -106,7 +106,9 @@ func (c *checker) arrival(m *message, endpoint string) {
 	}
 }
 
-// repeats finds receipts after the first that nothing excuses.
+// repeats finds receipts after the first that nothing excuses. The copies of a
+// message that was sent several times come once each, and once more each after a
+// fault that they were in flight at.
 func (c *checker) repeats(m *message, endpoint string) {
 	resent := m.attempts - 1
 	got := m.receipts[endpoint]
@@ -116,6 +118,7 @@ func (c *checker) repeats(m *message, endpoint string) {
 		case inFlight:
 			c.repeatsAt[fault]++
 			c.report.InFlight++
+			resent = m.attempts - 1
 		case resent > 0:
 			resent--
 			c.report.Resent++

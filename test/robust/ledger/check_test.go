@@ -194,6 +194,27 @@ var histories = []struct {
 		4 c acknowledged d 1
 		5 h received d 1 hub
 		6 h received d 1 hub`, ""},
+	{"both copies of what was sent twice, before a kill and after it", `
+		1 c sent d 1 hub
+		2 c unknown d 1
+		3 c sent d 1 hub
+		4 c acknowledged d 1
+		400 h received d 1 hub
+		400 h received d 1 hub
+		401 x fault kill
+		800 h received d 1 hub
+		800 h received d 1 hub`, ""},
+	{"a third copy of what was sent twice, after a kill", `
+		1 c sent d 1 hub
+		2 c unknown d 1
+		3 c sent d 1 hub
+		4 c acknowledged d 1
+		400 h received d 1 hub
+		400 h received d 1 hub
+		401 x fault kill
+		800 h received d 1 hub
+		800 h received d 1 hub
+		800 h received d 1 hub`, "repeated 1"},
 	{"delivered just before a kill, and after it", `
 		1 c sent d 1 hub
 		2 c acknowledged d 1

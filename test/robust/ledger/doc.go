@@ -29,7 +29,8 @@
 // was killed or cut off, and nothing else. A message counts as in flight at a
 // fault if it had been sent and not yet acknowledged to its sender, or if the
 // receipt before the repeated one was within [Rules.Slack] of the fault. A
-// sender that sends a message n times may find it received n times.
+// sender that sends a message n times may find it received n times, and each of
+// these copies once more after such a fault.
 //
 // # The file
 //
