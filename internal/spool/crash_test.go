@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -382,7 +383,7 @@ func TestD6_PowerCutDuringRecovery(t *testing.T) {
 			t.Fatalf("%s: %v", first.at, err)
 		}
 		again.mu.Lock()
-		cuts := again.cuts
+		cuts := slices.Clone(again.cuts) // more come, until the store is closed
 		again.mu.Unlock()
 		for i := range cuts {
 			cuts[i].at = first.at + ", then during recovery at " + cuts[i].at

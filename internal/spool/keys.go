@@ -51,14 +51,10 @@ func (k strandKey) append(b []byte, kind byte) []byte {
 	return binary.BigEndian.AppendUint32(b, k.priority)
 }
 
-func (k strandKey) len() int { return 1 + 2 + len(k.queue) + 2 + len(k.lane) + 4 }
-
 // entry appends the key of one record.
 func (k strandKey) entry(b []byte, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(k.append(b, keyEntry), seq)
 }
-
-func (k strandKey) entryLen() int { return k.len() + 8 }
 
 // parseStrand reads the key of a tally, or the part of a record's key before
 // its sequence number, and returns what follows it.

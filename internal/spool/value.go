@@ -50,9 +50,6 @@ func appendRecord(b, key []byte, h header, data []byte) []byte {
 	return seal(b, key)
 }
 
-// maxHeader bounds the bytes that appendRecord adds to the data.
-const maxHeader = 6 + 8 + 8 + 2*binary.MaxVarintLen64
-
 // parseRecord checks a record's value and splits it. The data is a part of b.
 func parseRecord(b, key []byte) (h header, data []byte, err error) {
 	if err := unseal(b, key); err != nil {
