@@ -224,7 +224,7 @@ func TestTwin(t *testing.T) {
 	if code.Of(err) != code.PreconditionFailed {
 		t.Errorf("a patch with an old etag: %v", err)
 	}
-	want := []string{`{"$version":2,"interval":10,"mode":"slow"}`, `{"$version":3,"mode":null}`}
+	want := []string{`{"interval":10,"mode":"slow","$version":2}`, `{"mode":null,"$version":3}`}
 	if diff := cmp.Diff(want, changes); diff != "" {
 		t.Errorf("what the device was told: %s", diff)
 	}

@@ -67,20 +67,5 @@ func (h *Hub) tellDesired(id iot.Identity, before, after twin.Document) {
 	if !ok || before.Version() == after.Version() {
 		return
 	}
-	patch := before.Diff(after)
-	s.desiredChanged(withVersion(patch, after.Version()))
-}
-
-// withVersion adds $version to a JSON object.
-func withVersion(object json.RawMessage, version int64) json.RawMessage {
-	members := map[string]json.RawMessage{}
-	if json.Unmarshal(object, &members) != nil {
-		return object // not an object: Diff makes none of those
-	}
-	members["$version"], _ = json.Marshal(version) // a number has a form
-	out, err := json.Marshal(members)
-	if err != nil {
-		return object
-	}
-	return out
+	s.desiredChanged(after.Change(before))
 }
