@@ -103,7 +103,7 @@ func (s *stage) openHub() (err error) {
 // layCables puts a line that can be cut between gateway and hub, for each of the
 // hub's ports.
 func (s *stage) layCables() error {
-	for _, to := range []net.Addr{s.hub.MQTTAddr(), s.hub.HTTPSAddr()} {
+	for _, to := range []net.Addr{s.hub.MQTTAddr(), s.hub.HTTPSAddr(), s.hub.AMQPAddr()} {
 		c, err := layCable("127.0.0.1:0", to.String())
 		if err != nil {
 			return err
@@ -136,6 +136,7 @@ address = "127.0.0.1"
 ca = "certs/root.pem"
 mqtt_port = %d
 https_port = %d
+amqp_port = %d
 `
 
 func (s *stage) makeGateway() error {
@@ -150,7 +151,7 @@ func (s *stage) makeGateway() error {
 		return err
 	}
 	connection := fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", hostName, gatewayName, created[0].Auth.PrimaryKey.Reveal())
-	config := fmt.Sprintf(gatewayConfig, hostName, connection, port, s.cables[0].port(), s.cables[1].port())
+	config := fmt.Sprintf(gatewayConfig, hostName, connection, port, s.cables[0].port(), s.cables[1].port(), s.cables[2].port())
 	if err := os.WriteFile(s.path("gateway.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}

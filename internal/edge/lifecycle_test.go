@@ -110,7 +110,7 @@ func TestD12_EndingDoesNotWaitForTheHub(t *testing.T) {
 	stop()
 
 	dead := deadPort(t)
-	e = s.open(func(c *config.Config) { c.Hub.MQTTPort, c.Hub.HTTPSPort = dead, dead })
+	e = s.open(func(c *config.Config) { c.Hub.AMQPPort, c.Hub.MQTTPort, c.Hub.HTTPSPort = dead, dead, dead })
 	ctx, end := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()

@@ -33,6 +33,8 @@ func newParent(cfg *config.Config, log *slog.Logger) (*parent, error) {
 		HostName:       cfg.HubHostName,
 		ParentHostName: cfg.ParentHostName,
 		Address:        cfg.Hub.Address,
+		Protocol:       cfg.Hub.Protocol,
+		AMQPPort:       cfg.Hub.AMQPPort,
 		MQTTPort:       cfg.Hub.MQTTPort,
 		HTTPSPort:      cfg.Hub.HTTPSPort,
 		Log:            log,

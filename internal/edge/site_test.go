@@ -149,13 +149,14 @@ data_dir = "data"
 [sluice.hub]
 address = "127.0.0.1"
 ca = "hub-root.pem"
+amqp_port = %d
 mqtt_port = %d
 https_port = %d
 [sluice.listen]
 address = "127.0.0.1"
 mqtt_port = 0
 amqp_port = 0
-`, connection.Reveal(), port(s.hub.MQTTAddr()), port(s.hub.HTTPSAddr()))
+`, connection.Reveal(), port(s.hub.AMQPAddr()), port(s.hub.MQTTAddr()), port(s.hub.HTTPSAddr()))
 	file := filepath.Join(s.dir, "config.toml")
 	s.write(file, []byte(text))
 	return file

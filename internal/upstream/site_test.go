@@ -245,7 +245,7 @@ func (w *wire) cutAfter(n int) {
 // eachProtocol runs a test for every way of speaking to the hub.
 func eachProtocol(t *testing.T, f func(t *testing.T, p Protocol)) {
 	for _, p := range []Protocol{AMQP, MQTT} {
-		t.Run(string(p), func(t *testing.T) { f(t, p) })
+		t.Run(string(p), func(t *testing.T) { t.Parallel(); f(t, p) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/internal/sas"
+	"sluice/internal/upstream"
 	"sluice/iot"
 )
 
@@ -20,6 +21,8 @@ const (
 	defaultHTTPS   = 443
 	defaultMinFree = 64 << 20
 	defaultTTL     = 2 * time.Hour // edgeHub's
+
+	defaultProtocol = upstream.MQTT
 )
 
 // problems gathers what is wrong with a configuration.
@@ -62,6 +65,7 @@ func (f *file) config(dir string, p *problems) *Config {
 	f.checkNames(c, p)
 	f.provision(c, dir, p)
 	f.Sluice.places(c, dir, p)
+	c.Hub.Protocol = f.protocol(p)
 	return c
 }
 
@@ -176,6 +180,7 @@ func (s *sluice) places(c *Config, dir string, p *problems) {
 	c.Hub = Hub{
 		Address:   s.Hub.Address,
 		CA:        p.path(dir, "sluice.hub.ca", s.Hub.CA),
+		AMQPPort:  port("sluice.hub.amqp_port", s.Hub.AMQPPort, defaultAMQP),
 		MQTTPort:  port("sluice.hub.mqtt_port", s.Hub.MQTTPort, defaultMQTT),
 		HTTPSPort: port("sluice.hub.https_port", s.Hub.HTTPSPort, defaultHTTPS),
 	}
@@ -195,6 +200,26 @@ func (s *sluice) places(c *Config, dir string, p *problems) {
 			p.add(0, "sluice.storage.time_to_live_secs is %d; write seconds, or -1 to keep messages for ever", *n)
 		}
 	}
+}
+
+// protocol reads how to speak to the hub: our key, or else the variable that IoT
+// Edge gives its modules, [agent.env] UpstreamProtocol.
+func (f *file) protocol(p *problems) upstream.Protocol {
+	key, name := "sluice.hub.upstream_protocol", f.Sluice.Hub.Protocol
+	if name == "" {
+		agent, _ := f.Agent.(map[string]any)
+		env, _ := agent["env"].(map[string]any)
+		key = "agent.env.UpstreamProtocol"
+		name, _ = env["UpstreamProtocol"].(string)
+	}
+	if name == "" {
+		return defaultProtocol
+	}
+	protocol, err := upstream.ParseProtocol(name)
+	if err != nil {
+		p.add(0, "%s: %v", key, err)
+	}
+	return protocol
 }
 
 // path turns a file name or file URI into a path.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/internal/sas"
+	"sluice/internal/upstream"
 	"sluice/iot"
 )
 
@@ -55,8 +56,10 @@ type Listen struct {
 
 // Hub is where the hub is, for networks in which its name does not tell.
 type Hub struct {
-	Address   string // dialed instead of the name
-	CA        string // file of authorities that sign its certificate; the system's if ""
+	Address   string            // dialed instead of the name
+	CA        string            // file of authorities that sign its certificate; the system's if ""
+	Protocol  upstream.Protocol // of sessions
+	AMQPPort  int
 	MQTTPort  int
 	HTTPSPort int
 }

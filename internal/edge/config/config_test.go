@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/upstream"
 	"sluice/iot"
 )
 
@@ -29,7 +30,7 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		Device: iot.DeviceIdentity("edge1"), DeviceKey: "c2VjcmV0",
 		DataDir: "/var/lib/sluice", LogLevel: "info",
 		Listen:  Listen{MQTT: 8883, AMQP: 5671},
-		Hub:     Hub{MQTTPort: 8883, HTTPSPort: 443},
+		Hub:     Hub{Protocol: upstream.MQTT, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -67,6 +68,24 @@ uri = "unix:///var/run/docker.sock"
 	}
 	if diff := cmp.Diff([]string{"agent", "moby_runtime"}, got.Ignored); diff != "" {
 		t.Errorf("keys without effect: -want +got\n%s", diff)
+	}
+}
+
+func TestProtocolIsOursOrThatOfIoTEdge(t *testing.T) {
+	for _, tt := range []struct {
+		text, want string
+	}{
+		{"", "mqtt"},
+		{"[agent.env]\nUpstreamProtocol = \"AmqpWs\"\n", "amqp-ws"},
+		{"[agent.env]\nUpstreamProtocol = \"Mqtt\"\n[sluice.hub]\nupstream_protocol = \"amqp\"\n", "amqp"},
+		{"[sluice.hub]\nupstream_protocol = \"MqttWs\"\n", "mqtt-ws"},
+		{"[sluice.hub]\nupstream_protocol = \"http\"\n", "sluice.hub.upstream_protocol"},
+		{"[agent.env]\nUpstreamProtocol = \"Amqp_Tcp\"\n", "agent.env.UpstreamProtocol"},
+	} {
+		got, err := Parse([]byte(minimal+tt.text), "/etc/sluice")
+		if err != nil && !strings.Contains(err.Error(), tt.want) || err == nil && string(got.Hub.Protocol) != tt.want {
+			t.Errorf("%q: %v, want %s", tt.text, err, tt.want)
+		}
 	}
 }
 

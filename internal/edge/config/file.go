@@ -78,6 +78,8 @@ type sluice struct {
 	Hub struct {
 		Address   string `toml:"address"`
 		CA        string `toml:"ca"`
+		Protocol  string `toml:"upstream_protocol"`
+		AMQPPort  *int   `toml:"amqp_port"`
 		MQTTPort  *int   `toml:"mqtt_port"`
 		HTTPSPort *int   `toml:"https_port"`
 	} `toml:"hub"`
@@ -104,7 +106,7 @@ type ignoredByIntent struct {
 	AziotKeys         any `toml:"aziot_keys"`
 	TPM               any `toml:"tpm"`
 	LocalID           any `toml:"localid"`
-	Agent             any `toml:"agent"`
+	Agent             any `toml:"agent"` // but for agent.env.UpstreamProtocol
 	Connect           any `toml:"connect"`
 	Listen            any `toml:"listen"`
 	Watchdog          any `toml:"watchdog"`

@@ -93,7 +93,7 @@ func (conn *connection) options(creds iot.Credentials, nc net.Conn) *paho.Client
 	o.SetConnectRetry(false)
 	o.SetKeepAlive(c.KeepAlive)
 	o.SetPingTimeout(c.KeepAlive / 2)
-	o.SetWriteTimeout(c.OperationTimeout)
+	o.SetWriteTimeout(min(c.OperationTimeout, writeTimeout))
 	o.SetConnectTimeout(c.ConnectTimeout)
 	o.SetOrderMatters(true)
 	o.SetMessageChannelDepth(uint(c.Window))
@@ -134,6 +134,9 @@ func connectError(id iot.Identity, err error) error {
 	}
 	return &iot.Error{Kind: kind, Op: "connect", Identity: id, Err: err}
 }
+
+// writeTimeout is how long a packet may take to be written.
+const writeTimeout = 10 * time.Second
 
 // disconnectGrace is how long a closing connection may take to say goodbye.
 const disconnectGrace = 100 * time.Millisecond

@@ -150,8 +150,8 @@ func (s *session) Close() error {
 	conn := s.conn
 	s.mu.Unlock()
 	s.end(iot.ErrClosed)
+	s.work.Wait() // what is being written is, as long as there is a connection
 	conn.Disconnect(uint(disconnectGrace.Milliseconds()))
-	s.work.Wait()
 	return nil
 }
 
