@@ -14,7 +14,7 @@ const (
 	errArgument   amqp10.Condition = "com.microsoft:argument-error"
 	errOutOfRange amqp10.Condition = "com.microsoft:argument-out-of-range"
 	errTimeout    amqp10.Condition = "com.microsoft:timeout"
-	errBusy       amqp10.Condition = "com.microsoft:server-busy"
+	errThrottled  amqp10.Condition = "com.microsoft:device-container-throttled"
 )
 
 // conditionOf is err as an application is told: azure-iothub makes
@@ -34,7 +34,7 @@ func conditionOf(err error) *amqp10.Error {
 	case kind == iot.Unauthorized, kind == iot.Forbidden:
 		c = amqp10.ErrUnauthorized
 	case kind == iot.Throttled:
-		c = errBusy
+		c = errThrottled
 	case kind == iot.Unavailable, kind == iot.Timeout:
 		c = errTimeout
 	}

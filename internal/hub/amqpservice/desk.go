@@ -171,6 +171,9 @@ func (d *desk) gone(l *link) {
 // Attach implements [amqphead.Desk].
 func (d *desk) Attach(r *amqp10.LinkRequest) {
 	a := parseAddress(nodeAddress(r))
+	if a.node == management && a.hub == "" {
+		a.path = normalize(d.service.opt.EventHub + "/" + a.path)
+	}
 	l, refusal := d.admit(a)
 	if refusal == nil {
 		refusal = d.accept(r, l)
