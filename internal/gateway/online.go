@@ -39,7 +39,7 @@ func (u *uplink) keepOnline(ctx context.Context) {
 // hold connects, calls up, and returns when the session has ended or its token
 // is to be replaced; then with nil.
 func (u *uplink) hold(ctx context.Context, up func()) error {
-	creds, expires, err := u.g.own.behalf(u.g.own.id)
+	creds, expires, err := u.g.own.behalf(u.g.own.id, nil)
 	if err != nil {
 		return err
 	}

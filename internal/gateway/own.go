@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -34,20 +35,33 @@ func newOwnIdentity(opt Options) *ownIdentity {
 	}
 }
 
-// credentials prove to the hub that the caller is the gateway itself.
-func (o *ownIdentity) credentials() (iot.Credentials, error) {
+// credentials prove to the hub that the caller is the gateway itself or, with a
+// path of edge devices from one up to that below the gateway's, that it may ask on
+// behalf of the first.
+func (o *ownIdentity) credentials(path ...string) (iot.Credentials, error) {
 	token, _, err := o.sign()
-	return iot.Credentials{Identity: o.id, Token: token}, err
+	creds := iot.Credentials{Identity: o.id, Token: token}
+	if len(path) > 0 {
+		creds.Identity = iot.ModuleIdentity(path[0], iot.EdgeHubModule)
+		creds.AuthChain = authChain(creds.Identity, append(path[:len(path):len(path)], o.id.Device))
+	}
+	return creds, err
 }
 
-// behalf are credentials to act for an identity in scope, and until when.
-func (o *ownIdentity) behalf(id iot.Identity) (iot.Credentials, time.Time, error) {
+// behalf are credentials to act for an identity in scope, and until when. above
+// are the edge devices from the nearest to the gateway's own.
+func (o *ownIdentity) behalf(id iot.Identity, above []string) (iot.Credentials, time.Time, error) {
 	token, expires, err := o.sign()
 	creds := iot.Credentials{Identity: id, Token: token}
 	if id != o.id {
-		creds.AuthChain = id.String() + ";" + o.id.Device
+		creds.AuthChain = authChain(id, above)
 	}
 	return creds, expires, err
+}
+
+// authChain writes who stands above whom, from a target up to the gateway.
+func authChain(id iot.Identity, above []string) string {
+	return strings.Join(append([]string{id.String()}, above...), ";")
 }
 
 func (o *ownIdentity) sign() (token string, expires time.Time, err error) {

@@ -82,7 +82,7 @@ func (ps *peers) join(id iot.Identity) (p *peer, mine bool) {
 
 func (ps *peers) open(ctx context.Context, p *peer) {
 	defer close(p.opened)
-	creds, expires, err := ps.g.own.behalf(p.id)
+	creds, expires, err := ps.g.own.behalf(p.id, ps.g.above(p.id))
 	if err == nil {
 		p.expires = expires
 		p.session, err = ps.g.opt.Parent.Connect(ctx, creds, iot.Client{

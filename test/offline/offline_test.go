@@ -171,7 +171,7 @@ func TestTwinOfflineAndBack(t *testing.T) {
 		t.Errorf("missed changes came as %s, want %s", got, want)
 	}
 	patch(t, s, `{"properties":{"desired":{"mode":null}}}`)
-	if got, want := receive(t, changes), `{"$version":5,"mode":null}`; got != want {
+	if got, want := receive(t, changes), `{"mode":null,"$version":5}`; got != want {
 		t.Errorf("the next change came as %s, want %s", got, want)
 	}
 	select {

@@ -148,15 +148,21 @@ func run(f func(context.Context)) (stop func()) {
 // connect connects an identity to the gateway, as soon as that knows it.
 func (s *site) connect(id iot.Identity) iot.Session {
 	s.t.Helper()
-	e, _ := s.devices.Get(id)
-	token, err := sas.Sign(e.Auth.PrimaryKey, sas.Resource{Host: hostName, Identity: id}, "", time.Now().Add(time.Hour))
-	s.must(err)
 	var session iot.Session
-	s.eventually("connect", func() error {
-		session, err = s.gateway.Connect(s.t.Context(), iot.Credentials{Identity: id, Token: token}, iot.Client{})
+	s.eventually("connect", func() (err error) {
+		session, err = s.gateway.Connect(s.t.Context(), s.token(id), iot.Client{})
 		return err
 	})
 	return session
+}
+
+// token proves an identity.
+func (s *site) token(id iot.Identity) iot.Credentials {
+	s.t.Helper()
+	e, _ := s.devices.Get(id)
+	token, err := sas.Sign(e.Auth.PrimaryKey, sas.Resource{Host: hostName, Identity: id}, "", time.Now().Add(time.Hour))
+	s.must(err)
+	return iot.Credentials{Identity: id, Token: token}
 }
 
 // eventually tries until there is no error.

@@ -1,7 +1,8 @@
 // Package scope is a gateway's knowledge of whom it may serve.
 //
-// A [Cache] holds the registrations of the gateway's own device, its modules
-// and its children, as the parent hub told them. It is fetched at the start,
+// A [Cache] holds the registrations of the gateway's own device, its modules and
+// its children, and what is below gateways among those, as the parent hub told
+// them. It is fetched at the start,
 // again every hour and whenever the uplink comes back, and for one identity at
 // once when that one is unknown or its proof fails; the latter is limited, so
 // that strangers cannot make the gateway a load on its hub. The last answer is
@@ -13,6 +14,7 @@
 package scope
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +23,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +34,10 @@ import (
 // Options configures a Cache.
 type Options struct {
 	Source iot.Scopes
-	// Credentials prove to Source that the caller is the gateway.
-	Credentials func() (iot.Credentials, error)
+	// Credentials prove to Source that the caller may ask for an edge device: with
+	// no path for the gateway's own; else the path leads from that device up to
+	// the one below the gateway's.
+	Credentials func(path ...string) (iot.Credentials, error)
 	// RefreshEvery is the time between full refreshes; 0 means one hour.
 	RefreshEvery time.Duration
 	// Changed is called after registrations were added, changed or removed,
@@ -188,4 +193,29 @@ func (c *Cache) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// Below lists an edge device, its modules, its children and theirs, in the order
+// of their names.
+func (c *Cache) Below(edge iot.Registration) []iot.Registration {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var list []iot.Registration
+	for id, r := range c.known {
+		device := r
+		if id.IsModule() {
+			device = c.known[id.Owner()]
+		}
+		if device.Identity == edge.Identity || childOf(device, edge) {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b iot.Registration) int {
+		return cmp.Compare(a.Identity.String(), b.Identity.String())
+	})
+	return list
+}
+
+func childOf(device, edge iot.Registration) bool {
+	return slices.Contains(device.ParentScopes, edge.Scope) || !device.Edge && device.Scope == edge.Scope
 }

@@ -74,7 +74,7 @@ func open(t *testing.T, path string, h *fakeHub, change func(*Options)) *Cache {
 	t.Helper()
 	opt := Options{
 		Source:      h,
-		Credentials: func() (iot.Credentials, error) { return iot.Credentials{}, nil },
+		Credentials: func(...string) (iot.Credentials, error) { return iot.Credentials{}, nil },
 		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if change != nil {

@@ -15,30 +15,63 @@ const maxPages = 100_000
 // lookupTimeout bounds one question about one identity. A device waits for it.
 const lookupTimeout = 10 * time.Second
 
-// Refresh fetches the whole scope. On an error what was known stays.
+// Refresh fetches the whole scope: the gateway's own, and that of each gateway
+// below it. On an error what was known stays; only what is below a gateway that
+// the hub refuses is left out, and known when it is looked up.
 func (c *Cache) Refresh(ctx context.Context) error {
 	c.refreshing.Lock()
 	defer c.refreshing.Unlock()
-	creds, err := c.opt.Credentials()
+	next := make(map[iot.Identity]iot.Registration)
+	below, err := c.list(ctx, next)
 	if err != nil {
 		return fmt.Errorf("refresh scope: %w", err)
 	}
-	next := make(map[iot.Identity]iot.Registration)
+	for len(below) > 0 {
+		path := below[0]
+		below = below[1:]
+		more, err := c.list(ctx, next, path...)
+		if err != nil && iot.KindOf(err).Retryable() {
+			return fmt.Errorf("refresh scope: of %s: %w", path[0], err)
+		}
+		if err != nil {
+			c.opt.Log.Warn("the scope of a gateway below is not known", "gateway", path[0], "err", err)
+		}
+		if len(path) < maxDepth {
+			below = append(below, more...)
+		}
+	}
+	return c.apply(next, c.opt.Now())
+}
+
+// maxDepth is how many gateways may stand below each other, below this one.
+const maxDepth = 5
+
+// list adds what is in the scope of an edge device to next, and returns the paths
+// of the edge devices among that, which were not there before.
+func (c *Cache) list(ctx context.Context, next map[iot.Identity]iot.Registration, path ...string) (below [][]string, err error) {
+	creds, err := c.opt.Credentials(path...)
+	if err != nil {
+		return nil, err
+	}
 	continuation := ""
 	for range maxPages {
 		page, err := c.opt.Source.InScope(ctx, creds, continuation)
 		if err != nil {
-			return fmt.Errorf("refresh scope: %w", err)
+			return nil, err
 		}
 		for _, r := range page.Identities {
+			_, known := next[r.Identity]
 			next[r.Identity] = r
+			if r.Edge && !known && r.Identity != creds.Identity.Owner() {
+				below = append(below, append([]string{r.Identity.Device}, path...))
+			}
 		}
 		if page.Next == "" {
-			return c.apply(next, c.opt.Now())
+			return below, nil
 		}
 		continuation = page.Next
 	}
-	return fmt.Errorf("refresh scope: no end after %d pages", maxPages)
+	return nil, fmt.Errorf("no end after %d pages", maxPages)
 }
 
 // Lookup asks the hub about one identity and, for a module, its device, and
