@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -52,8 +53,12 @@ type authentication struct {
 	} `json:"x509Thumbprint"`
 }
 
-// InScope asks for one page of the identities in the caller's scope.
+// InScope asks for one page of the identities in the caller's scope or, with an
+// auth chain, in that of the gateway below it that the chain begins with.
 func (h *Hub) InScope(ctx context.Context, creds iot.Credentials, continuation string) (iot.ScopePage, error) {
+	if creds.AuthChain != "" {
+		return h.inScopeOnBehalf(ctx, creds, continuation)
+	}
 	q := url.Values{"deviceCount": {fmt.Sprint(pageSize)}}
 	if continuation != "" {
 		q.Set("continuationToken", continuation)
@@ -67,6 +72,29 @@ func (h *Hub) InScope(ctx context.Context, creds iot.Credentials, continuation s
 		return iot.ScopePage{}, err
 	}
 	return iot.ScopePage{Identities: answer.registrations(), Next: next}, nil
+}
+
+// onBehalf is the question for a gateway below the caller.
+type onBehalf struct {
+	PageSize         int    `json:"pageSize"`
+	ContinuationLink string `json:"continuationLink"`
+	AuthChain        string `json:"authChain"`
+}
+
+// onBehalfAPIVersion is that of the operations that know auth chains.
+const onBehalfAPIVersion = "2020-06-30-preview"
+
+// inScopeOnBehalf asks as the last of the chain, whose token it is. The link that
+// continues a listing is opaque here.
+func (h *Hub) inScopeOnBehalf(ctx context.Context, creds iot.Credentials, continuation string) (iot.ScopePage, error) {
+	actor := creds.AuthChain[strings.LastIndexByte(creds.AuthChain, ';')+1:]
+	path := modulePath(iot.ModuleIdentity(actor, iot.EdgeHubModule)) + "/devicesAndModulesInTargetDeviceScope?api-version=" + onBehalfAPIVersion
+	var answer scopeAnswer
+	err := h.ask(ctx, creds, http.MethodPost, path, onBehalf{pageSize, continuation, creds.AuthChain}, &answer)
+	if err != nil {
+		return iot.ScopePage{}, err
+	}
+	return iot.ScopePage{Identities: answer.registrations(), Next: answer.ContinuationLink}, nil
 }
 
 // Lookup asks for one identity and, if it is a module, its device.
@@ -91,16 +119,30 @@ func (h *Hub) Lookup(ctx context.Context, creds iot.Credentials, target iot.Iden
 // askScope calls an operation on the caller's $edgeHub module.
 func (h *Hub) askScope(ctx context.Context, creds iot.Credentials, operation string, q url.Values) (scopeAnswer, error) {
 	q.Set("api-version", scopeAPIVersion)
-	path := "/devices/" + url.PathEscape(creds.Identity.Device) + "/modules/" + url.PathEscape(creds.Identity.Module) + "/" + operation
 	var answer scopeAnswer
-	err := h.get(ctx, creds, path+"?"+q.Encode(), &answer)
+	err := h.ask(ctx, creds, http.MethodGet, modulePath(creds.Identity)+"/"+operation+"?"+q.Encode(), nil, &answer)
 	return answer, err
 }
 
-func (h *Hub) get(ctx context.Context, creds iot.Credentials, path string, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+h.address(h.opt.HTTPSPort)+path, nil)
+func modulePath(id iot.Identity) string {
+	return "/devices/" + url.PathEscape(id.Device) + "/modules/" + url.PathEscape(id.Module)
+}
+
+// ask sends a request, with a JSON body unless that is nil, and reads the answer.
+func (h *Hub) ask(ctx context.Context, creds iot.Credentials, method, path string, question, answer any) error {
+	var content []byte
+	if question != nil {
+		var err error
+		if content, err = json.Marshal(question); err != nil {
+			return fmt.Errorf("scope: %w", err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+h.address(h.opt.HTTPSPort)+path, bytes.NewReader(content))
 	if err != nil {
 		return fmt.Errorf("scope: %w", err)
+	}
+	if content != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Authorization", creds.Token)
 	req.Header.Set("Accept", "application/json")
