@@ -1,0 +1,136 @@
+package webhead
+
+import (
+	"bytes"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// A listener accepts TLS connections whose requests' headers keep their case.
+type listener struct {
+	net.Listener
+	config *tls.Config
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: tls.Server(c, l.config)}, nil
+}
+
+// A conn notes how its client spells the names of properties as they go by. net/http
+// changes the case of all headers, and to IoT Hub temperatureAlert is not
+// Temperaturealert.
+//
+// What goes by is not parsed as HTTP: a line of a body may look like a header, and
+// would then change in what case a property of the same client, on the same
+// connection, is written. Nothing else comes of it.
+type conn struct {
+	*tls.Conn
+
+	mu    sync.Mutex
+	line  []byte // the beginning of the line that is going by, as far as is needed
+	off   bool
+	names map[string]string // lower case to what was written
+}
+
+const (
+	maxNames  = 256 // are remembered; those beyond are in lower case
+	maxLength = 256 // of a name
+)
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.off {
+		c.scan(p[:n])
+	}
+	return n, err
+}
+
+// scan looks at the lines of b, of which the first and the last may not be whole.
+func (c *conn) scan(b []byte) {
+	for len(b) > 0 {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			c.hold(b)
+			return
+		}
+		if len(c.line) > 0 {
+			c.hold(b[:end])
+			c.note(c.line)
+			c.line = c.line[:0]
+		} else {
+			c.note(b[:end])
+		}
+		b = b[end+1:]
+	}
+}
+
+// hold keeps the beginning of a line until its rest comes.
+func (c *conn) hold(b []byte) {
+	c.line = append(c.line, b[:min(len(b), maxLength-len(c.line))]...)
+}
+
+// note remembers the name of a property, if line begins with one.
+func (c *conn) note(line []byte) {
+	if len(line) < len(appPrefix) || !strings.EqualFold(string(line[:len(appPrefix)]), appPrefix) {
+		return
+	}
+	colon := bytes.IndexByte(line[:min(len(line), maxLength)], ':')
+	if colon < 0 {
+		return
+	}
+	name := string(line[:colon])
+	lower := strings.ToLower(name)
+	if c.names[lower] == name || c.names[lower] == "" && len(c.names) == maxNames {
+		return
+	}
+	if c.names == nil {
+		c.names = make(map[string]string)
+	}
+	c.names[lower] = name
+}
+
+// spell returns a name in the case in which the client wrote it last.
+func (c *conn) spell(lower string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if name := c.names[lower]; name != "" {
+		return name
+	}
+	return lower
+}
+
+type connKey struct{}
+
+// connOf is the connection of a request that Serve serves, or nil.
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
+}
+
+// spellings returns how names are written in the headers of a request.
+func spellings(r *http.Request) func(lower string) string {
+	if c := connOf(r); c != nil {
+		return c.spell
+	}
+	return func(lower string) string { return lower }
+}
+
+// quiet ends the noting on a connection that no longer carries HTTP.
+func quiet(r *http.Request) {
+	if c := connOf(r); c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.off, c.line, c.names = true, nil, nil
+	}
+}
