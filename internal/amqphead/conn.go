@@ -120,9 +120,7 @@ func (c *conn) Closed(err error) {
 	}
 	c.mu.Lock()
 	c.finished = true
-	if c.lonely != nil {
-		c.lonely.Stop()
-	}
+	c.unwatch()
 	c.mu.Unlock()
 	c.stop()
 	c.order.close()
@@ -133,53 +131,6 @@ func (c *conn) Closed(err error) {
 	for _, m := range left {
 		m.end()
 	}
-}
-
-// watch sees to it that the connection does not stay without an identity. c.mu is
-// held.
-func (c *conn) watch() {
-	if c.lonely != nil {
-		c.lonely.Stop()
-	}
-	c.lonely = nil
-	if !c.finished && len(c.members) == 0 && !c.certified() {
-		c.lonely = time.AfterFunc(c.head.opt.Grace, c.checkLonely)
-	}
-}
-
-func (c *conn) checkLonely() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.finished || len(c.members) > 0 {
-		return
-	}
-	if c.hopeful() {
-		c.watch()
-		return
-	}
-	c.amqp.CloseWith(amqp10.Errorf(amqp10.ErrUnauthorized, "no identity has proved itself"))
-}
-
-// hopeful reports whether there is a token with which a link may be attached, or
-// the service is used. c.mu is held.
-func (c *conn) hopeful() bool {
-	if c.desk != nil && c.desk.Authorized() {
-		return true
-	}
-	now := time.Now()
-	for _, p := range c.proofs {
-		if p.accepted && now.Before(p.expires) {
-			return true
-		}
-	}
-	return false
-}
-
-// certified reports whether the client has shown a certificate, which proves who
-// it is as long as it is connected.
-func (c *conn) certified() bool {
-	t := c.amqp.TLS()
-	return t != nil && len(t.PeerCertificates) > 0
 }
 
 func (c *conn) remote() string { return c.amqp.RemoteAddr().String() }

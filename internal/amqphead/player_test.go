@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/amqp10"
@@ -193,11 +194,16 @@ func (c *player) attach(link, direction, address string, words []string) {
 			properties.Set(amqp10.Symbol("com.microsoft:"+k), o[k])
 		}
 	}
-	closed := func(err error) { c.note(link, "closed: %s", errorText(err)) }
+	var attached atomic.Bool
+	closed := func(err error) {
+		if attached.Load() && link != "$cbs" {
+			c.note(link, "closed: %s", errorText(err))
+		}
+	}
 	var err error
 	name := link
 	if link == "$cbs" {
-		closed, name = nil, direction+" cbs"
+		name = direction + " cbs"
 	}
 	if direction == "to" {
 		var s *amqp10.Sender
@@ -218,11 +224,12 @@ func (c *player) attach(link, direction, address string, words []string) {
 			r.IssueCredit(uint32(credit))
 		}
 	}
+	attached.Store(err == nil)
 	switch {
-	case err == nil && link != "$cbs":
-		c.note(link, "attached")
-	case err != nil && closed == nil:
+	case err != nil:
 		c.note(link, "refused: %s", errorText(err))
+	case link != "$cbs":
+		c.note(link, "attached")
 	}
 }
 

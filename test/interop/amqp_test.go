@@ -2,90 +2,70 @@ package interop
 
 import (
 	"context"
-	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
-	"sluice/internal/amqphead"
+	"sluice/internal/hub"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/registry"
 	"sluice/internal/pki"
-	"sluice/internal/tlsx"
 	"sluice/iot"
 )
 
-// An amqpHub is a hub in this process that serves AMQP on the standard port, since
-// the SDK knows no other.
+// An amqpHub is a hub in this process, on the standard port for AMQP, since the SDK
+// knows no other.
 type amqpHub struct {
 	t    *testing.T
 	host *host.Host
+	hub  *hub.Hub
 	ip   string
 	dir  string
 }
 
-func newAMQPHub(t *testing.T) *amqpHub {
+func newAMQPHub(t *testing.T, change func(*host.Config)) *amqpHub {
 	t.Helper()
 	requireStandardPorts(t)
 	requireServiceSDK(t)
 	h := &amqpHub{t: t, ip: fmt.Sprintf("127.%d.%d.3", 64+rand.N(64), rand.N(256)), dir: t.TempDir()}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	cfg := host.Config{Dir: h.dir, Address: h.ip, MQTTPort: -1, HTTPSPort: -1,
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))}
+	if change != nil {
+		change(&cfg)
+	}
 	var err error
-	h.host, err = host.Open(host.Config{Dir: h.dir, Address: h.ip, MQTTPort: -1, HTTPSPort: -1, Log: log})
-	if err != nil {
+	if h.host, err = host.Open(cfg); err != nil {
 		t.Fatal(err)
 	}
-	h.run(h.host.Run)
-	h.serve(log)
-	return h
-}
-
-func (h *amqpHub) run(f func(context.Context) error) {
+	h.hub = h.host.Hub().(*hub.Hub)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := f(ctx); err != nil && ctx.Err() == nil {
-			h.t.Errorf("ended early: %v", err)
+	done := make(chan error, 1)
+	go func() { done <- h.host.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the hub ended: %v", err)
 		}
-	}()
-	h.t.Cleanup(func() { cancel(); <-done })
-}
-
-func (h *amqpHub) serve(log *slog.Logger) {
-	h.t.Helper()
-	authority, err := pki.ReadAuthority(h.root(), filepath.Join(h.dir, "root-key.pem"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	pair, err := authority.Server([]string{h.ip}, pki.Options{})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	config := tlsx.ServerConfig(tlsx.NewCertificate(pair.TLS()))
-	l, err := net.Listen("tcp", net.JoinHostPort(h.ip, "5671"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	server := amqphead.New(h.host.Hub(), amqphead.Options{Log: log}).Server()
-	h.run(func(ctx context.Context) error { return server.Serve(ctx, tls.NewListener(l, config)) })
+	})
+	return h
 }
 
 func (h *amqpHub) root() string { return filepath.Join(h.dir, "root.pem") }
 
-// register makes an identity and returns its connection string.
-func (h *amqpHub) register(id iot.Identity) string {
+// register makes an identity that proves itself as auth says, and returns its
+// connection string.
+func (h *amqpHub) register(id iot.Identity, auth iot.Authentication) string {
 	h.t.Helper()
-	e := registry.Entry{Registration: iot.Registration{Identity: id, Enabled: true, Auth: iot.Authentication{Type: iot.AuthSAS}}}
-	made, err := h.host.Registry().Create(e)
+	made, err := h.host.Registry().Create(registry.Entry{Registration: iot.Registration{Identity: id, Enabled: true, Auth: auth}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -93,8 +73,13 @@ func (h *amqpHub) register(id iot.Identity) string {
 	if id.IsModule() {
 		text += ";ModuleId=" + id.Module
 	}
+	if auth.Type != iot.AuthSAS {
+		return text + ";x509=true"
+	}
 	return text + ";SharedAccessKey=" + made[0].Auth.PrimaryKey.Reveal()
 }
+
+var bySAS = iot.Authentication{Type: iot.AuthSAS}
 
 // node runs a script to its end.
 func (h *amqpHub) node(args ...string) string {
@@ -151,10 +136,158 @@ func (h *amqpHub) expect(id iot.Identity, n int) {
 }
 
 func TestTelemetryOfTheDeviceSDKOverAMQP(t *testing.T) {
-	h := newAMQPHub(t)
+	h := newAMQPHub(t, nil)
 	for _, id := range []iot.Identity{iot.DeviceIdentity("pump+7'(#1)"), iot.ModuleIdentity("pump+7'(#1)", "filter")} {
-		client := h.register(id)
+		client := h.register(id, bySAS)
 		h.node("js/send.js", client, h.root(), "500", "amqp")
 		h.expect(id, 500)
 	}
+}
+
+// A device known by its thumbprint, and one by its authority.
+func TestCertificatesOfTheDeviceSDKOverAMQP(t *testing.T) {
+	dir := t.TempDir()
+	authority, err := pki.NewRoot("devices", pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(dir, "devices.pem")
+	if err := authority.WriteFiles(ca, filepath.Join(dir, "devices-key.pem"), false); err != nil {
+		t.Fatal(err)
+	}
+	h := newAMQPHub(t, func(c *host.Config) { c.DeviceCA = ca })
+	signed, err := authority.Device("valve", pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := pki.SelfSigned("meter", pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, thumbprint := pki.Thumbprints(own.Leaf())
+	for _, tt := range []struct {
+		device string
+		auth   iot.Authentication
+		pair   *pki.Pair
+	}{
+		{"valve", iot.Authentication{Type: iot.AuthCA}, signed},
+		{"meter", iot.Authentication{Type: iot.AuthSelfSigned, PrimaryThumbprint: thumbprint, SecondaryThumbprint: thumbprint}, own},
+	} {
+		t.Run(tt.device, func(t *testing.T) {
+			cert, key := filepath.Join(dir, tt.device+".pem"), filepath.Join(dir, tt.device+".key")
+			if err := tt.pair.WriteFiles(cert, key, false); err != nil {
+				t.Fatal(err)
+			}
+			id := iot.DeviceIdentity(tt.device)
+			h.node("js/send.js", h.register(id, tt.auth), h.root(), "20", "amqp", "0", cert, key)
+			h.expect(id, 20)
+		})
+	}
+}
+
+// A device and a module that do everything.
+func TestEverythingOfTheDeviceSDKOverAMQP(t *testing.T) {
+	h := newAMQPHub(t, nil)
+	device, module := iot.DeviceIdentity("pump-7"), iot.ModuleIdentity("pump-7", "filter")
+	for _, id := range []iot.Identity{device, module} {
+		t.Run(id.String(), func(t *testing.T) { h.everything(t, id) })
+	}
+}
+
+func (h *amqpHub) everything(t *testing.T, id iot.Identity) {
+	text := h.register(id, bySAS)
+	if _, err := h.hub.PatchTwin(id, json.RawMessage(`{"properties":{"desired":{"interval":5}}}`), ""); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("node", "js/device.js", text, h.root(), "amqp")
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+h.root())
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := launch(t, "device.js", cmd)
+	d.until(`twin {"interval":5,"$version":2}`, 1, time.Minute)
+	d.until("listening", 1, time.Minute)
+
+	if !id.IsModule() {
+		for _, text := range []string{"complete", "abandon", "reject"} {
+			var m iot.Message
+			m.Body = []byte(text)
+			m.System.Set(iot.MessageID, "id-"+text)
+			m.Properties.Set("k", "v")
+			if err := h.hub.SendCommand(id, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.until("command complete id-complete k=v", 1, time.Minute)
+		d.until("command abandon id-abandon k=v", 2, time.Minute)
+		d.until("command reject id-reject k=v", 1, time.Minute)
+		d.until("completed", 2, time.Minute)
+		d.until("rejected", 1, time.Minute)
+	}
+
+	result := h.invoke(t, id, iot.MethodCall{Name: "echo", Payload: json.RawMessage(`{"a":[1,"ü"]}`)})
+	if result.Status != 200 || string(result.Payload) != `{"echo":{"a":[1,"ü"]}}` {
+		t.Errorf("the method's result is %d %s", result.Status, result.Payload)
+	}
+
+	if _, err := h.hub.PatchTwin(id, json.RawMessage(`{"properties":{"desired":{"interval":9}}}`), ""); err != nil {
+		t.Fatal(err)
+	}
+	d.until(`"interval":9`, 1, time.Minute)
+	twin, err := h.hub.Twin(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reported := string(twin.ForDevice().Reported); reported != `{"ready":true}` {
+		t.Errorf("reported properties are %s", reported)
+	}
+
+	if _, err := stdin.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	d.until("closed", 1, time.Minute)
+	if h.hub.ConnectionState(id).Connected {
+		t.Error("the hub believes the device to be there")
+	}
+}
+
+func (h *amqpHub) invoke(t *testing.T, id iot.Identity, call iot.MethodCall) iot.MethodResult {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	result, err := h.hub.InvokeMethod(ctx, id, call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// What the SDK makes of the errors of a hub.
+func TestRefusalsOfTheDeviceSDKOverAMQP(t *testing.T) {
+	h := newAMQPHub(t, nil)
+	id := iot.DeviceIdentity("pump-7")
+	text := h.register(id, bySAS)
+	for _, tt := range []struct{ name, text, want string }{
+		{"wrong key", text[:len(text)-8] + "AAAAAAA=", "failed UnauthorizedError"},
+		{"unknown device", strings.Replace(text, "pump-7", "pump-8", 1), "failed UnauthorizedError"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command("node", "js/device.js", tt.text, h.root(), "amqp")
+			cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+h.root())
+			launch(t, "device.js", cmd).until(tt.want, 1, time.Minute)
+		})
+	}
+	t.Run("disabled while connected", func(t *testing.T) {
+		cmd := exec.Command("node", "js/device.js", text, h.root(), "amqp")
+		cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+h.root())
+		d := launch(t, "device.js", cmd)
+		d.until("listening", 1, time.Minute)
+		e, _ := h.host.Registry().Get(id)
+		e.Enabled = false
+		if _, err := h.host.Registry().Update(e, ""); err != nil {
+			t.Fatal(err)
+		}
+		d.until("disconnect UnauthorizedError", 1, time.Minute)
+	})
 }
