@@ -48,7 +48,7 @@ func (c *Conn) handshake() (*tls.ConnectionState, error) {
 		t, ok = c.under.Conn.(*tls.Conn)
 	}
 	if !ok {
-		return nil, nil
+		return c.stateBelow(), nil
 	}
 	_ = t.SetWriteDeadline(time.Now().Add(c.group.limits.ConnectTimeout))
 	if err := t.Handshake(); err != nil {
@@ -56,6 +56,17 @@ func (c *Conn) handshake() (*tls.ConnectionState, error) {
 	}
 	state := t.ConnectionState()
 	return &state, nil
+}
+
+// stateBelow is the state of a TLS connection that somebody else has put below what
+// carries MQTT, as below a WebSocket; nil if there is none.
+func (c *Conn) stateBelow() *tls.ConnectionState {
+	t, ok := c.under.Conn.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return nil
+	}
+	state := t.ConnectionState()
+	return &state
 }
 
 // readConnect reads the first packet, which must be a CONNECT [MQTT-3.1.0-1].

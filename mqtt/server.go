@@ -76,6 +76,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // ServeConn serves one connection, a WebSocket's for instance, until it or ctx
 // ends, as Serve does, and closes it. It returns the reason, which is nil if the
 // client sent DISCONNECT.
+//
+// Connect.TLS is set if nc has the method ConnectionState of a tls.Conn: a WebSocket's
+// may pass on that of the connection below it.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	g, err := s.begin()
 	if err != nil {
