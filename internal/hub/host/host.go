@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -18,16 +16,14 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
-	"sluice/internal/auth"
 	"sluice/internal/hub"
 	"sluice/internal/hub/amqpservice"
 	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/events"
 	"sluice/internal/hub/registry"
-	"sluice/internal/hub/rest"
 	"sluice/internal/mqtthead"
 	"sluice/internal/pki"
 	"sluice/internal/tlsx"
+	"sluice/internal/webhead"
 	"sluice/iot"
 	"sluice/mqtt"
 )
@@ -44,7 +40,8 @@ type Host struct {
 	hub   *hub.Hub
 	mqtt  *mqtt.Server
 	amqp  *amqp10.Server
-	https *http.Server
+	web   *webhead.Head
+	https http.Handler
 
 	mqttListener  net.Listener
 	amqpListener  net.Listener
@@ -116,13 +113,14 @@ func (h *Host) build() error {
 	}); err != nil {
 		return err
 	}
+	subscriptions := mqtthead.NewMemory(100_000)
 	h.mqtt = &mqtt.Server{
-		Backend: mqtthead.New(h.hub, mqtthead.Options{Log: h.cfg.Log}),
+		Backend: mqtthead.New(h.hub, mqtthead.Options{Sessions: subscriptions, Log: h.cfg.Log}),
 		TLS:     tlsx.ServerConfig(h.cert.Certificate),
 		Log:     h.cfg.Log,
 	}
 	h.amqp = amqphead.New(h.hub, amqphead.Options{ContainerID: h.cfg.HostName, Service: h.applications(names), Log: h.cfg.Log}).Server()
-	h.https = h.api(names, roots)
+	h.openHTTPS(names, roots, subscriptions)
 	return nil
 }
 
@@ -140,37 +138,6 @@ func (h *Host) applications(names []string) *amqpservice.Service {
 		Now:     h.cfg.Now,
 	})
 }
-
-func (h *Host) api(names []string, roots func() *x509.CertPool) *http.Server {
-	return &http.Server{
-		Handler: rest.New(rest.Options{
-			HostName: h.cfg.HostName,
-			Registry: h.store.registry,
-			Auth: &auth.Authenticator{
-				Directory: h.store.registry, Hosts: names, Roots: roots, Now: h.cfg.Now,
-			},
-			Hub:    h.hub,
-			Events: events.New(h.store.events),
-			Log:    h.cfg.Log,
-			Now:    h.cfg.Now,
-		}),
-		TLSConfig:         h.httpsTLS(),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          httpLog(h.cfg.Log),
-	}
-}
-
-func (h *Host) httpsTLS() *tls.Config {
-	config := tlsx.ServerConfig(h.cert.Certificate)
-	config.NextProtos = []string{"h2", "http/1.1"}
-	return config
-}
-
-// httpLog keeps net/http's complaints about peers out of the way.
-func httpLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
 
 func (h *Host) deviceRoots() (func() *x509.CertPool, error) {
 	if h.cfg.DeviceCA == "" {
@@ -209,26 +176,6 @@ func (h *Host) serveAMQP(ctx context.Context) error {
 	return h.amqp.Serve(ctx, tls.NewListener(l, tlsx.ServerConfig(h.cert.Certificate)))
 }
 
-func (h *Host) serveHTTPS(ctx context.Context) error {
-	served := make(chan error, 1)
-	l := tlsx.Listen(h.httpsListener, tlsx.Limits{}, h.cfg.Log)
-	h.https.BaseContext = func(net.Listener) context.Context { return ctx } // streams end with it
-	go func() { served <- h.https.ServeTLS(l, "", "") }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("hub: HTTPS: %w", err)
-	case <-ctx.Done():
-	}
-	// ctx is over; what is under way has a little longer.
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if h.https.Shutdown(grace) != nil {
-		_ = h.https.Close() // what did not end in time is cut off
-	}
-	<-served
-	return nil
-}
-
 // Close closes what Open opened. Run does it by itself.
 func (h *Host) Close() error {
 	var errs []error
@@ -252,7 +199,7 @@ func (h *Host) MQTTAddr() net.Addr { return h.mqttListener.Addr() }
 // AMQPAddr is where those connect that speak AMQP.
 func (h *Host) AMQPAddr() net.Addr { return h.amqpListener.Addr() }
 
-// HTTPSAddr is where the service API is.
+// HTTPSAddr is where the service API is, and devices that speak HTTPS or WebSockets.
 func (h *Host) HTTPSAddr() net.Addr { return h.httpsListener.Addr() }
 
 // HostName is the hub's name.

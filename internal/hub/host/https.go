@@ -1,0 +1,66 @@
+package host
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+
+	"sluice/internal/amqphead"
+	"sluice/internal/auth"
+	"sluice/internal/hub/events"
+	"sluice/internal/hub/rest"
+	"sluice/internal/mqtthead"
+	"sluice/internal/tlsx"
+	"sluice/internal/webhead"
+	"sluice/mqtt"
+)
+
+// openHTTPS makes what port 443 serves: devices, and WebSockets, at the paths that are
+// theirs, and the service API.
+func (h *Host) openHTTPS(names []string, roots func() *x509.CertPool, subscriptions mqtthead.Sessions) {
+	h.web = webhead.New(h.hub, webhead.Options{
+		MQTT: &mqtt.Server{
+			Backend: mqtthead.New(h.hub, mqtthead.Options{Protocol: "mqtt-ws", Sessions: subscriptions, Log: h.cfg.Log}),
+			Log:     h.cfg.Log,
+		},
+		AMQP: amqphead.New(h.hub, amqphead.Options{
+			Protocol: "amqp-ws", ContainerID: h.cfg.HostName, Service: h.applications(names), Log: h.cfg.Log,
+		}).Server(),
+		Log: h.cfg.Log,
+	})
+	api := h.api(names, roots)
+	h.https = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.web.Serves(r) {
+			h.web.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+func (h *Host) api(names []string, roots func() *x509.CertPool) http.Handler {
+	return rest.New(rest.Options{
+		HostName: h.cfg.HostName,
+		Registry: h.store.registry,
+		Auth: &auth.Authenticator{
+			Directory: h.store.registry, Hosts: names, Roots: roots, Now: h.cfg.Now,
+		},
+		Hub:    h.hub,
+		Events: events.New(h.store.events),
+		Log:    h.cfg.Log,
+		Now:    h.cfg.Now,
+	})
+}
+
+func (h *Host) serveHTTPS(ctx context.Context) error {
+	defer h.web.Close() //nolint:errcheck // never fails
+	l := tlsx.Listen(h.httpsListener, tlsx.Limits{}, h.cfg.Log)
+	err := webhead.Serve(ctx, l, h.https, webhead.ServeOptions{
+		TLS: tlsx.ServerConfig(h.cert.Certificate), Grace: shutdownGrace, Log: h.cfg.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	return nil
+}
