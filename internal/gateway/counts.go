@@ -1,6 +1,10 @@
 package gateway
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"sluice/internal/gateway/meter"
+)
 
 // Counts are what a gateway has done since it was made.
 type Counts struct {
@@ -20,6 +24,9 @@ type Counts struct {
 
 // Counts returns the gateway's counters, which go on counting.
 func (g *Gateway) Counts() *Counts { return &g.counts }
+
+// Meters returns the figures of each identity, which go on counting.
+func (g *Gateway) Meters() *meter.Book { return g.meters }
 
 // Clients is how many identities are connected.
 func (g *Gateway) Clients() int { return g.sessions.Len() }

@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"time"
 
+	"sluice/internal/gateway/meter"
 	"sluice/internal/spool"
 	"sluice/iot"
 )
@@ -16,6 +18,7 @@ type draining struct {
 	u       *uplink
 	lease   *spool.Lease
 	peer    *peer
+	meter   *meter.Meter
 	results chan sent // one per batch on its way
 	ahead   int       // batches on their way
 	max     int       // messages in a batch
@@ -27,14 +30,16 @@ type draining struct {
 
 // sent is the fate of a batch.
 type sent struct {
-	recs []spool.Record
-	err  error
+	recs    []spool.Record
+	outputs []string // of each; nil for a device
+	took    time.Duration
+	err     error
 }
 
 // drainOf prepares to serve a lease. A lane in which some message is suspected
 // of being one that the hub never takes goes one message at a time.
 func (u *uplink) drainOf(lease *spool.Lease, p *peer) *draining {
-	d := &draining{u: u, lease: lease, peer: p, max: batchMessages, window: batchesAhead}
+	d := &draining{u: u, lease: lease, peer: p, meter: u.g.meters.Of(p.id), max: batchMessages, window: batchesAhead}
 	if u.faults.single(p.id) {
 		d.max, d.window = 1, 1
 	}
@@ -126,7 +131,10 @@ func (d *draining) send(recs []spool.Record) {
 		return
 	}
 	d.ahead++
-	d.peer.session.Send(msgs, func(err error) { d.results <- sent{whole, err} })
+	outputs, began := outputsOf(d.peer.id, msgs), time.Now()
+	d.peer.session.Send(msgs, func(err error) {
+		d.results <- sent{whole, outputs, time.Since(began), err}
+	})
 }
 
 // settle acknowledges a batch that the hub has, or finds out which message of
@@ -135,7 +143,7 @@ func (d *draining) settle(r sent) error {
 	d.ahead--
 	switch {
 	case r.err == nil:
-		d.deliver(r.recs)
+		d.deliver(r)
 		return nil
 	case d.head.Seq() == 0:
 		d.head = r.recs[0]
@@ -149,10 +157,11 @@ func (d *draining) settle(r sent) error {
 	return r.err
 }
 
-func (d *draining) deliver(recs []spool.Record) {
-	d.lease.Ack(recs...)
+func (d *draining) deliver(r sent) {
+	d.lease.Ack(r.recs...)
 	d.acked = true
-	d.u.g.counts.Delivered.Add(uint64(len(recs)))
+	d.u.g.counts.Delivered.Add(uint64(len(r.recs)))
+	delivered(d.meter, d.u.g.opt.Now(), r.took, r.recs, r.outputs)
 }
 
 // final reports whether the same message would be refused again.

@@ -26,6 +26,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"sluice/internal/auth"
+	"sluice/internal/gateway/meter"
 	"sluice/internal/gateway/scope"
 	"sluice/internal/gateway/twins"
 	"sluice/internal/method"
@@ -62,8 +63,11 @@ type Options struct {
 	// IdleTimeout is how long an identity's uplink stays open with nothing to
 	// say; 0 means one minute.
 	IdleTimeout time.Duration
-	Log         *slog.Logger
-	Now         func() time.Time // wall clock; nil means time.Now
+	// Meters is how many identities are counted each by itself; 0 means
+	// [meter.DefaultMax].
+	Meters int
+	Log    *slog.Logger
+	Now    func() time.Time // wall clock; nil means time.Now
 }
 
 // Gateway is a transparent gateway. Its methods may be called from any
@@ -83,6 +87,7 @@ type Gateway struct {
 	reports  reports
 	methods  method.Desk
 	counts   Counts
+	meters   *meter.Book
 
 	life  context.Context // of what runs for clients
 	end   context.CancelFunc
@@ -99,7 +104,7 @@ func New(opt Options) (*Gateway, error) {
 	if err := opt.complete(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{opt: opt, log: opt.Log}
+	g := &Gateway{opt: opt, log: opt.Log, meters: meter.NewBook(opt.Meters)}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.reports = reports{g: g, wake: make(chan struct{}, 1)}
 	g.own = newOwnIdentity(opt)

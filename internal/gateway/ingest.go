@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"sluice/internal/gateway/meter"
 	"sluice/internal/route"
 	"sluice/internal/spool"
 	"sluice/iot"
@@ -22,7 +23,7 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 		done(err)
 		return
 	}
-	entries, unrouted, err := s.entries(batch)
+	entries, sums, err := s.entries(batch)
 	if err != nil {
 		done(err)
 		return
@@ -30,37 +31,41 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 	g := s.g
 	g.opt.Spool.Append(entries, func(err error) {
 		if err != nil {
-			g.counts.Refused.Add(uint64(len(batch)))
+			s.refused(sums)
 			done(storeError(s.Identity(), err))
 			return
 		}
-		g.counts.Received.Add(uint64(len(batch)))
-		g.counts.Unrouted.Add(uint64(unrouted))
+		s.stored(sums)
 		done(nil)
 	})
 }
 
-// entries makes the records of a batch.
-func (s *session) entries(batch []iot.Message) (entries []spool.Entry, unrouted int, err error) {
+// entries makes the records of a batch, and the sums of what is in it.
+func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []arrivals, err error) {
 	entries = make([]spool.Entry, 0, len(batch))
+	sizes := make([]float64, 0, 64)
 	routing := s.g.routing.Load()
 	var room [4]route.Target
 	for i := range batch {
 		m := &batch[i]
-		if n := m.Size(); n > iot.MaxMessageSize {
-			return nil, 0, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
+		n := m.Size()
+		if n > iot.MaxMessageSize {
+			return nil, nil, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
 		}
 		m.Stamp(s.Identity())
+		sizes = append(sizes, float64(n))
+		sums = countArrival(sums, m)
 		targets := routing.table.AppendMatch(room[:0], m, route.SourceOf(m))
 		if len(targets) == 0 {
-			unrouted++
+			sums[len(sums)-1].unrouted++
 			continue
 		}
 		if entries, err = s.g.appendEntries(entries, m, targets, routing.ttl); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 	}
-	return entries, unrouted, nil
+	s.meter.Observe(meter.Series{Quantity: meter.MessageSize}, sizes...)
+	return entries, sums, nil
 }
 
 // appendEntries makes the records of one message. They share its bytes.

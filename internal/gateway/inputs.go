@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"time"
 
 	"sluice/internal/spool"
 	"sluice/iot"
@@ -85,6 +86,10 @@ type held struct {
 	feeder *feeder
 	rec    spool.Record
 	count  int // times delivered before
+
+	from   iot.Identity // who sent it, through which output
+	output string
+	since  time.Time // delivered
 }
 
 var _ iot.Subscription = (*inputFlow)(nil)
@@ -182,6 +187,7 @@ func (f *inputFlow) hand(h held) {
 	}
 	e, _ := endpointOf(h.feeder.queue.Name()) // it is one's
 	m.System.Set(iot.InputName, e.Input)
+	h.from, h.output, h.since = m.Sender(), m.System.Get(iot.OutputName), time.Now()
 	f.mu.Lock()
 	closed := f.closed
 	f.serial++
@@ -208,6 +214,8 @@ func (f *inputFlow) settle(lockToken string, outcome iot.Outcome) bool {
 	case iot.Complete:
 		h.feeder.lease.Ack(h.rec)
 		counts.DeliveredInputs.Add(1)
+		e, _ := endpointOf(h.feeder.queue.Name())
+		f.s.g.completed(h, f.s.Identity(), e.Input)
 	case iot.Reject:
 		h.feeder.lease.Dead(h.rec, "module rejected it")
 		counts.Dead.Add(1)

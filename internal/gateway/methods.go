@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"time"
 
+	"sluice/internal/gateway/meter"
 	"sluice/iot"
 )
 
@@ -40,7 +42,7 @@ func (methodFlow) detach() {}
 // call waits for the client's answer. Without one the caller's own time runs out.
 func (f methodFlow) call(ctx context.Context, call iot.MethodCall, reply func(iot.MethodResult)) {
 	id := f.d.s.Identity()
-	r, err := f.d.s.g.methods.Invoke(ctx, id, call)
+	r, err := f.d.s.g.invoke(ctx, toUpstream, id, call)
 	if err != nil {
 		f.d.s.g.log.Debug("a method was not answered", "identity", id, "method", call.Name, "err", err)
 		return
@@ -58,5 +60,12 @@ func (s *session) InvokeMethod(ctx context.Context, target iot.Identity, call io
 	if _, known := s.g.scope.Registration(target); !known && !s.g.scope.Lookup(ctx, target) {
 		return iot.MethodResult{}, iot.Errorf(iot.NotFound, "method", target, "it is not registered, or not in scope")
 	}
-	return s.g.methods.Invoke(ctx, target, call)
+	return s.g.invoke(ctx, me.String(), target, call)
+}
+
+// invoke calls a method and counts it.
+func (g *Gateway) invoke(ctx context.Context, caller string, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error) {
+	began := time.Now()
+	defer func() { timed(g.meters.Of(target), meter.MethodsCalled, meter.MethodDuration, caller, began) }()
+	return g.methods.Invoke(ctx, target, call)
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 
+	"sluice/internal/gateway/meter"
 	"sluice/internal/presence"
 	"sluice/iot"
 )
@@ -11,6 +12,7 @@ import (
 type session struct {
 	presence.Seat
 	g     *Gateway
+	meter *meter.Meter // set when it has its seat
 	down  downlink
 	life  context.Context // ends with the session
 	leave context.CancelFunc
@@ -34,6 +36,7 @@ func (s *session) Close() error {
 // left cleans up after a session that has ended.
 func (g *Gateway) left(s *session) {
 	g.counts.Disconnected.Add(1)
+	g.meters.Of(s.Identity()).Add(meter.Series{Quantity: meter.Disconnects}, 1)
 	s.leave()
 	s.down.mu.Lock()
 	offer, inputs := s.down.offer, s.down.inputs

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 
+	"sluice/internal/gateway/meter"
 	"sluice/internal/presence"
 	"sluice/iot"
 )
@@ -19,10 +20,12 @@ func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot
 		err = g.sessions.Enter(s, creds, client)
 	}
 	if err != nil {
-		g.counts.ConnectFailed.Add(1)
+		g.connectFailed(creds.Identity, err)
 		return nil, err
 	}
 	g.counts.Connected.Add(1)
+	s.meter = g.meters.Of(s.Identity())
+	s.meter.Add(meter.Series{Quantity: meter.Connects}, 1)
 	g.clients.note(s.Identity(), true, g.opt.Now())
 	return s, nil
 }
@@ -34,4 +37,20 @@ func (g *Gateway) seats() *presence.Table[*session] {
 		Left: g.left,
 		Log:  g.log,
 	})
+}
+
+// connectFailed counts a refusal. Names that strangers make up are not kept.
+func (g *Gateway) connectFailed(id iot.Identity, err error) {
+	g.counts.ConnectFailed.Add(1)
+	if _, known := g.scope.Registration(id); !known {
+		id = iot.Identity{}
+	}
+	reason := "not_available"
+	switch iot.KindOf(err) {
+	case iot.Unauthorized, iot.Forbidden:
+		reason = "not_authenticated" // edgeHub's word
+	case iot.Throttled:
+		reason = "throttled"
+	}
+	g.meters.Of(id).Add(meter.Series{Quantity: meter.ConnectsFailed, Reason: reason}, 1)
 }

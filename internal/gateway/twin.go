@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/gateway/meter"
 	"sluice/internal/gateway/twins"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -18,6 +19,8 @@ func (s *session) Twin(ctx context.Context) (iot.Twin, error) {
 		return iot.Twin{}, err
 	}
 	g, id := s.g, s.Identity()
+	began, source := time.Now(), toUpstream
+	defer func() { timed(s.meter, meter.TwinsRead, meter.TwinReadDuration, source, began) }()
 	defer g.twins.Lock(id)()
 	if g.Online() {
 		t, err := g.fetchTwin(ctx, id)
@@ -25,6 +28,7 @@ func (s *session) Twin(ctx context.Context) (iot.Twin, error) {
 			return t, err
 		}
 	}
+	source = atEdgeHub
 	st, err := g.twins.Get(id)
 	if err == nil && !st.Known {
 		err = iot.Errorf(iot.Unavailable, "twin", id, "the hub is away, and has never told this twin")
@@ -80,6 +84,8 @@ func (s *session) PatchReported(ctx context.Context, patch json.RawMessage) (ver
 		return 0, err
 	}
 	g, id := s.g, s.Identity()
+	began, target := time.Now(), toUpstream
+	defer func() { timed(s.meter, meter.ReportsTaken, meter.ReportDuration, target, began) }()
 	defer g.twins.Lock(id)()
 	if g.Online() {
 		version, err = g.report(ctx, id, patch)
@@ -87,6 +93,7 @@ func (s *session) PatchReported(ctx context.Context, patch json.RawMessage) (ver
 			return version, err
 		}
 	}
+	target = atEdgeHub
 	return g.keepReported(id, patch)
 }
 

@@ -98,7 +98,7 @@ func (u *uplink) refused(ctx context.Context, lease *spool.Lease, id iot.Identit
 		}
 	}
 	rest := u.faults.connect(id)
-	u.g.counts.Retries.Add(1)
+	u.retried(id)
 	u.g.log.Warn("the hub refuses an identity; its messages wait", "identity", id, "retry", rest, "err", err)
 	return rest
 }
@@ -112,7 +112,7 @@ func (u *uplink) failed(lease *spool.Lease, id iot.Identity, err error, progress
 		u.faults.clear(id)
 	}
 	rest, strikes := u.faults.send(id, head.Seq(), final(err))
-	u.g.counts.Retries.Add(1)
+	u.retried(id)
 	u.g.log.Warn("messages not delivered; they are sent again", "identity", id, "retry", rest, "err", err)
 	if strikes >= maxStrikes {
 		u.poisoned(lease, id, head)

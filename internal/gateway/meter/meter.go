@@ -33,7 +33,7 @@ const (
 	TwinReadDuration                 // as TwinsRead
 	ReportsTaken                     // patches of reported properties; Peer is where they went
 	ReportDuration                   // as ReportsTaken
-	MethodsCalled                    // Peer is the target
+	MethodsCalled                    // of the identity; Peer is who called
 	MethodDuration                   // as MethodsCalled
 	ConnectsFailed                   // Reason
 	Connects                         // sessions begun
@@ -55,8 +55,8 @@ type Series struct {
 	Priority uint32
 }
 
-// maxSeries is how many series an identity may have. Outputs and method targets
-// have names that clients choose.
+// maxSeries is how many series an identity may have. Outputs have names that
+// clients choose.
 const maxSeries = 128
 
 // Others is the name in those labels of a series that would be one too many, and
