@@ -97,6 +97,7 @@ func (f *follower) follow(ctx context.Context) error {
 	defer resp.Body.Close() //nolint:errcheck // read to its end, or given up
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 0, 64<<10), maxEvent)
+	lines.Split(wholeLine)
 	for lines.Scan() {
 		alive.Reset(silence)
 		if err := f.take(lines.Bytes()); err != nil {
@@ -110,6 +111,18 @@ func (f *follower) follow(ctx context.Context) error {
 		return f.client.broken(f.request(), io.ErrUnexpectedEOF)
 	}
 	return nil
+}
+
+// wholeLine splits at the ends of lines. What has none was cut off with its
+// connection, and comes again.
+func wholeLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF {
+		return len(data), nil, nil
+	}
+	return 0, nil, nil
 }
 
 func (f *follower) request() *request {
