@@ -39,6 +39,8 @@ type Hub struct {
 	seen     activity
 	methods  method.Desk
 	unwatch  func()
+
+	searching chan struct{} // a place for each query that runs
 }
 
 var _ iot.Parent = (*Hub)(nil)
@@ -54,7 +56,7 @@ func New(opt Options) (*Hub, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{opt: opt, auth: auth.Authenticator{
+	h := &Hub{opt: opt, searching: make(chan struct{}, searches), auth: auth.Authenticator{
 		Directory: opt.Registry, Hosts: opt.Hosts, Roots: opt.Roots, Now: opt.Now,
 	}}
 	h.sessions = presence.NewTable(presence.Options[*session]{Auth: h.auth, Left: h.left, Log: opt.Log})

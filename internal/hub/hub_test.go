@@ -27,10 +27,10 @@ const hostName = "hub.local"
 
 type fixture struct {
 	*Hub
-	t *testing.T
+	t testing.TB
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	fs := vfs.NewMem()
 	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"sluice/internal/auth"
+	"sluice/internal/hub"
+	"sluice/internal/hub/query"
 	"sluice/internal/hub/registry"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -40,6 +42,8 @@ type Hub interface {
 	Connected() int // identities
 	CommandCount(iot.Identity) int
 
+	Query(ctx context.Context, q *query.Query, continuation string, limit int) (hub.Page, error)
+	Owner(*registry.Entry) twin.Owner
 	Twin(iot.Identity) (twin.Twin, error)
 	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
 	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
@@ -88,6 +92,7 @@ func New(opt Options) http.Handler {
 		a.statisticsRoutes(),
 		a.scopeRoutes(),
 		a.twinRoutes(opt.Hub),
+		a.queryRoutes(opt.Hub),
 		a.eventRoutes(),
 	)
 	for i := range a.routes {

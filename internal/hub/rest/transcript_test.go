@@ -154,15 +154,22 @@ func (h *testHub) token(t testing.TB, caller string) string {
 // ask sends one request. An api-version is added to a path that has no query.
 func (h *testHub) ask(t testing.TB, method, path, caller, ifMatch, body string) *httptest.ResponseRecorder {
 	t.Helper()
+	header := http.Header{}
+	if ifMatch != "" {
+		header.Set("If-Match", ifMatch)
+	}
+	return h.request(t, method, path, caller, header, body)
+}
+
+func (h *testHub) request(t testing.TB, method, path, caller string, header http.Header, body string) *httptest.ResponseRecorder {
+	t.Helper()
 	if !strings.Contains(path, "?") {
 		path += "?api-version=2021-04-12"
 	}
 	r := httptest.NewRequest(method, "https://"+hubName+path, strings.NewReader(body))
+	r.Header = header
 	if token := h.token(t, caller); token != "" {
 		r.Header.Set("Authorization", token)
-	}
-	if ifMatch != "" {
-		r.Header.Set("If-Match", ifMatch)
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -171,11 +178,11 @@ func (h *testHub) ask(t testing.TB, method, path, caller, ifMatch, body string) 
 
 // TestTranscripts plays the conversations in testdata. A request is
 //
-//	> METHOD PATH as CALLER [if ETAG]
+//	> METHOD PATH as CALLER [if ETAG] [page SIZE] [after CONTINUATION]
 //	> BODY
 //
 // and its answer the lines below that begin with "<". SCOPE(x) in a body is the
-// scope of edge device x. Keys and tracking ids are shown as their names, since
+// scope of edge device x, and LAST the continuation of the answer before. Keys and tracking ids are shown as their names, since
 // they are random.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -202,11 +209,12 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-var requestLine = regexp.MustCompile(`^> ([A-Z]+) (\S+) as (\S+)(?: if (\S+))?$`)
+var requestLine = regexp.MustCompile(`^> ([A-Z]+) (\S+) as (\S+)(?: if (\S+))?(?: page (\S+))?(?: after (\S+))?$`)
 
 func play(t *testing.T, h *testHub, script string) string {
 	t.Helper()
 	var out strings.Builder
+	last := ""
 	lines := strings.Split(strings.TrimRight(script, "\n"), "\n")
 	for i := 0; i < len(lines); i++ {
 		if strings.HasPrefix(lines[i], "<") {
@@ -223,7 +231,15 @@ func play(t *testing.T, h *testHub, script string) string {
 			body = lines[i][2:]
 			fmt.Fprintln(&out, lines[i])
 		}
-		writeAnswer(&out, h.ask(t, m[1], m[2], m[3], m[4], h.withScopes(t, body)))
+		header := http.Header{}
+		for i, name := range []string{"If-Match", pageSizeHeader, continuationHeader} {
+			if m[4+i] != "" {
+				header.Set(name, strings.ReplaceAll(m[4+i], "LAST", last))
+			}
+		}
+		w := h.request(t, m[1], m[2], m[3], header, h.withScopes(t, body))
+		last = w.Header().Get(continuationHeader)
+		writeAnswer(&out, w)
 	}
 	return out.String()
 }
@@ -248,7 +264,7 @@ var (
 
 func writeAnswer(out *strings.Builder, w *httptest.ResponseRecorder) {
 	fmt.Fprintf(out, "< %d", w.Code)
-	for _, name := range []string{"ETag", "Allow", "Iothub-Errorcode", "X-Ms-Continuation"} {
+	for _, name := range []string{"ETag", "Allow", "Iothub-Errorcode", "X-Ms-Item-Type", "X-Ms-Continuation"} {
 		if v := w.Header().Get(name); v != "" {
 			fmt.Fprintf(out, " %s: %s", name, v)
 		}

@@ -78,43 +78,11 @@ func (c *call) twinAnswer(id iot.Identity, t twin.Twin) (answer, error) {
 	if !ok {
 		return answer{}, code.Errorf(code.DeviceNotFound, "twin", id, "it was deleted meanwhile")
 	}
-	body, err := t.Full(c.owner(&e))
+	body, err := t.Full(c.Hub.Owner(&e))
 	if err != nil {
 		return answer{}, err
 	}
 	return answer{etag: t.ETag(), body: body}, nil
-}
-
-// owner is what a twin shows of its identity.
-func (a *api) owner(e *registry.Entry) twin.Owner {
-	id := e.Identity
-	o := twin.Owner{
-		DeviceID:                  id.Device,
-		ModuleID:                  id.Module,
-		DeviceETag:                e.ETag,
-		Status:                    "enabled",
-		StatusReason:              e.StatusReason,
-		StatusUpdateTime:          e.StatusUpdated,
-		ConnectionState:           connection(a.Hub.ConnectionState(id)),
-		LastActivityTime:          a.Hub.LastActivity(id),
-		CloudToDeviceMessageCount: a.Hub.CommandCount(id),
-		AuthenticationType:        string(e.Auth.Type),
-		DeviceScope:               e.Scope,
-		ParentScopes:              e.ParentScopes,
-	}
-	if !e.Enabled {
-		o.Status = "disabled"
-	}
-	if !id.IsModule() {
-		o.Capabilities = &twin.Capabilities{IoTEdge: e.Edge}
-	}
-	if e.Auth.PrimaryThumbprint != "" {
-		o.X509Thumbprint.Primary = &e.Auth.PrimaryThumbprint
-	}
-	if e.Auth.SecondaryThumbprint != "" {
-		o.X509Thumbprint.Secondary = &e.Auth.SecondaryThumbprint
-	}
-	return o
 }
 
 // methodRequest is the body of a direct method.

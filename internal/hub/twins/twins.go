@@ -4,12 +4,17 @@
 // again begins with a new twin, whatever a crash left of the old one. A change is
 // on stable storage before [Store.Update] returns, and before anybody sees it.
 //
+// The twin that nobody has changed is not stored. It is as old as its identity,
+// which the generation says: see [Born].
+//
 // Keys in the database begin with the byte 't', followed by the device id and,
-// for a module, a zero byte and the module id; values are JSON.
+// for a module, a zero byte and the module id. A value is the generation, after
+// its length as a uvarint, and the twin in the form of [twin.Twin.AppendBinary],
+// which a query reads in parts.
 package twins
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"hash/maphash"
 	"sync"
@@ -38,31 +43,45 @@ func New(db *pebble.DB, now func() time.Time) *Store {
 	return &Store{db: db, now: now, seed: maphash.MakeSeed()}
 }
 
-// record is what is stored.
-type record struct {
-	Generation string    `json:"generation"`
-	Twin       twin.Twin `json:"twin"`
-}
-
 // Get returns the twin of an identity of this generation: a new one if none is
 // stored.
-func (s *Store) Get(id iot.Identity, generation string) (twin.Twin, error) {
+func (s *Store) Get(id iot.Identity, generation string) (t twin.Twin, err error) {
 	value, closer, err := s.db.Get(key(id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return twin.New(s.now()), nil
+		return twin.New(Born(generation)), nil
 	}
 	if err != nil {
 		return twin.Twin{}, failed("read", id, err)
 	}
 	defer func() { _ = closer.Close() }() // only gives the value back
-	var r record
-	if err := json.Unmarshal(value, &r); err != nil {
+	stored, ok, err := ofGeneration(value, generation)
+	if err == nil && ok {
+		err = t.UnmarshalBinary(stored)
+	}
+	switch {
+	case err != nil:
 		return twin.Twin{}, failed("read", id, err)
+	case !ok:
+		return twin.New(Born(generation)), nil
 	}
-	if r.Generation != generation {
-		return twin.New(s.now()), nil
+	return t, nil
+}
+
+// appendValue appends what is stored of a twin.
+func appendValue(b []byte, generation string, t twin.Twin) ([]byte, error) {
+	b = binary.AppendUvarint(b, uint64(len(generation)))
+	b = append(b, generation...)
+	return t.AppendBinary(b)
+}
+
+// ofGeneration is the twin in a value, if it is of this generation.
+func ofGeneration(value []byte, generation string) (stored []byte, ok bool, err error) {
+	n, width := binary.Uvarint(value)
+	if width <= 0 || n > uint64(len(value)-width) {
+		return nil, false, twin.ErrCorrupt
 	}
-	return r.Twin, nil
+	end := width + int(n)
+	return value[end:], string(value[width:end]) == generation, nil
 }
 
 // Update replaces the twin by what change makes of it. Once that is stored it
@@ -80,7 +99,7 @@ func (s *Store) Update(id iot.Identity, generation string, change func(twin.Twin
 	if err != nil {
 		return twin.Twin{}, err
 	}
-	value, err := json.Marshal(record{generation, after})
+	value, err := appendValue(nil, generation, after)
 	if err == nil {
 		err = s.db.Set(key(id), value, pebble.Sync)
 	}
@@ -101,8 +120,10 @@ func (s *Store) Delete(id iot.Identity) error {
 	return nil
 }
 
+const twinKey = 't'
+
 func key(id iot.Identity) []byte {
-	k := append([]byte{'t'}, id.Device...)
+	k := append([]byte{twinKey}, id.Device...)
 	if id.IsModule() {
 		k = append(k, 0)
 		k = append(k, id.Module...)
