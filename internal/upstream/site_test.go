@@ -252,12 +252,14 @@ func eachProtocol(t *testing.T, f func(t *testing.T, p Protocol)) {
 // eventually waits until f is true.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	late := time.After(patience)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
 	for !f() {
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-late:
 			t.Fatalf("%s did not happen within %s", what, patience)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
-

@@ -28,6 +28,7 @@ type session struct {
 	mu       sync.Mutex
 	reason   error         // set once the session has ended
 	ended    chan struct{} // closed then
+	opened   bool          // Connect has succeeded
 	closed   bool          // by Close
 	commands *commands     // nil until they are asked for
 	calls    *calls
@@ -66,7 +67,13 @@ func (s *session) open(ctx context.Context, creds iot.Credentials) error {
 		lane.leave()
 		return over
 	}
-	return s.out.attach(ctx)
+	if err := s.out.attach(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened = true
+	return s.reason
 }
 
 func (s *session) Identity() iot.Identity { return s.id }
@@ -123,7 +130,7 @@ func (s *session) end(reason error) {
 	s.reason = reason
 	close(s.ended)
 	lane, commands, calls, twin := s.lane, s.commands, s.calls, s.twin
-	tell := !s.closed && s.client.Ended != nil
+	tell := s.opened && !s.closed && s.client.Ended != nil
 	s.mu.Unlock()
 	s.line.part(s)
 	s.out.close(reason)
