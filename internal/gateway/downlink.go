@@ -16,8 +16,8 @@ type downlink struct {
 	s *session
 
 	mu       sync.Mutex
-	begun    bool
-	wake     chan struct{} // has a token when wants have changed; capacity 1
+	end      context.CancelFunc // nil until it has begun
+	wake     chan struct{}      // has a token when wants have changed; capacity 1
 	commands *commandFlow
 	methods  bool
 	offer    iot.Subscription // of methods; closed when the client leaves
@@ -33,27 +33,26 @@ type stream interface {
 	detach()
 }
 
-// begin starts the downlink, or lets it see what is new. mu is held.
+// begin starts the downlink, or lets it see what is new. mu is held. A session
+// that has left begins nothing: it is not told of anything more.
 func (d *downlink) begin() {
-	if d.begun {
+	switch {
+	case d.end != nil:
 		select {
 		case d.wake <- struct{}{}:
 		default: // it will look anyway
 		}
-		return
+	case d.s.Err() == nil:
+		var ctx context.Context
+		ctx, d.end = context.WithCancel(d.s.g.life)
+		d.wake = make(chan struct{}, 1)
+		d.s.g.spawn(func() { d.run(ctx) })
 	}
-	d.begun = true
-	d.wake = make(chan struct{}, 1)
-	g := d.s.g
-	g.spawn(func() { d.run(g.life) })
 }
 
-// run holds the identity's session at the hub, until the client has left or ctx
-// ends.
+// run holds the identity's session at the hub, until ctx ends with the client's
+// session or the gateway.
 func (d *downlink) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(d.s.life, cancel)()
 	up := d.s.g.uplink
 	for tries := 1; up.online.wait(ctx); tries++ {
 		p, err := up.peers.get(ctx, d.s.Identity())

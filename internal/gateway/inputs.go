@@ -51,7 +51,6 @@ func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
 	}
 	f := &inputFlow{s: s, deliver: deliver, out: map[string]held{}, more: make(chan struct{}, 1)}
 	f.ctx, f.cancel = context.WithCancel(s.g.life)
-	context.AfterFunc(s.life, f.cancel)
 	s.down.mu.Lock()
 	before := s.down.inputs
 	s.down.inputs = f
@@ -60,6 +59,10 @@ func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
 		before.Close()
 	}
 	s.g.spawn(f.run)
+	if err := s.Err(); err != nil { // it left meanwhile
+		f.Close()
+		return nil, err
+	}
 	return f, nil
 }
 

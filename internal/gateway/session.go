@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"context"
-
 	"sluice/internal/gateway/meter"
 	"sluice/internal/presence"
 	"sluice/iot"
@@ -14,8 +12,6 @@ type session struct {
 	g     *Gateway
 	meter *meter.Meter // set when it has its seat
 	down  downlink
-	life  context.Context // ends with the session
-	leave context.CancelFunc
 }
 
 var _ iot.Session = (*session)(nil)
@@ -23,7 +19,6 @@ var _ iot.Session = (*session)(nil)
 func (g *Gateway) newSession() *session {
 	s := &session{g: g}
 	s.down.s = s
-	s.life, s.leave = context.WithCancel(context.Background())
 	return s
 }
 
@@ -37,11 +32,13 @@ func (s *session) Close() error {
 func (g *Gateway) left(s *session) {
 	g.counts.Disconnected.Add(1)
 	g.meters.Of(s.Identity()).Add(meter.Series{Quantity: meter.Disconnects}, 1)
-	s.leave()
 	s.down.mu.Lock()
-	offer, inputs := s.down.offer, s.down.inputs
+	offer, inputs, end := s.down.offer, s.down.inputs, s.down.end
 	s.down.offer = nil
 	s.down.mu.Unlock()
+	if end != nil {
+		end()
+	}
 	if offer != nil {
 		offer.Close()
 	}
