@@ -38,6 +38,7 @@ https_port = 1
 address = "127.0.0.1"
 mqtt_port = 0
 amqp_port = 0
+https_port = 0
 `
 	if err := os.WriteFile(file, []byte(text+extra), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,7 +66,7 @@ func TestL10_EdgeSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"no configuration", nil, ExitFailed, []string{"no configuration", "hint:", "sluice edge --example > config.toml"}},
 		{"one that is not there", []string{"--config", "no.toml"}, ExitFailed, []string{"no.toml"}},
-		{"one that is wrong", []string{"--config", edgeConfig(t, "[sluice.lissten]\n")}, ExitFailed, []string{"line 15", "lissten", "did you mean"}},
+		{"one that is wrong", []string{"--config", edgeConfig(t, "[sluice.lissten]\n")}, ExitFailed, []string{"line 16", "lissten", "did you mean"}},
 		{"log level", []string{"--config", good, "--log-level", "loud"}, ExitUsage, []string{"loud"}},
 		{"log format", []string{"--config", good, "--log-format", "xml"}, ExitUsage, []string{"xml"}},
 		{"argument", []string{"config.toml"}, ExitUsage, []string{"config.toml"}},

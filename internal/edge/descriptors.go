@@ -21,4 +21,4 @@ func connLimit(descriptors uint64) int {
 
 // perListener is how many connections a listener may have, so that there are
 // descriptors for all of them.
-func perListener() int { return connLimit(descriptors() / 2) }
+func perListener() int { return connLimit(descriptors() / 3) }

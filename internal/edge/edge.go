@@ -15,6 +15,7 @@ import (
 	"sluice/internal/mqtthead"
 	"sluice/internal/spool"
 	"sluice/internal/tlsx"
+	"sluice/internal/webhead"
 	"sluice/mqtt"
 )
 
@@ -32,6 +33,8 @@ type Edge struct {
 	listener *tlsx.Listener
 	amqp     *amqp10.Server
 	amqpFrom *tlsx.Listener
+	web      *webhead.Head
+	webFrom  *tlsx.Listener // nil if the port could not be had
 
 	fatal chan error // has the first failure of a disk; capacity 1
 	undo  []func() error
@@ -176,7 +179,7 @@ func (e *Edge) bind() (err error) {
 		Log:     e.log,
 	}
 	e.amqp = amqphead.New(e.gateway, amqphead.Options{ContainerID: e.cfg.HostName, Log: e.log}).Server()
-	return nil
+	return e.bindHTTPS()
 }
 
 // bindPort binds the port that a key of the configuration gives.

@@ -31,7 +31,10 @@ func (e *Edge) tell() {
 	for _, l := range []struct {
 		protocol string
 		at       net.Addr
-	}{{"MQTT", e.MQTTAddr()}, {"AMQP", e.AMQPAddr()}} {
+	}{{"MQTT", e.MQTTAddr()}, {"AMQP", e.AMQPAddr()}, {"HTTPS", e.HTTPSAddr()}} {
+		if l.at == nil {
+			continue // bindHTTPS has said why
+		}
 		e.log.Info("listening for "+l.protocol, "address", l.at.String(), "connections", perListener())
 	}
 }

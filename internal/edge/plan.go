@@ -32,6 +32,7 @@ func Plan(cfg *config.Config) ([]Fact, error) {
 		{"data directory", cfg.DataDir},
 		{"listen for MQTT", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.MQTT))},
 		{"listen for AMQP", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.AMQP))},
+		{"listen for HTTPS", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.HTTPS))},
 		{"storage", storageFact(cfg.Storage)},
 	}
 	server, err := serverFact(cfg)

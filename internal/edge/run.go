@@ -68,12 +68,13 @@ func (e *Edge) run(ctx context.Context) error {
 func (e *Edge) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	served := make(chan error, 2)
+	served := make(chan error, 3)
 	go func() { served <- serveMQTT(ctx, e.mqtt, e.listener) }()
 	go func() { served <- e.serveAMQP(ctx) }()
+	go func() { served <- e.serveHTTPS(ctx) }()
 	first := <-served
 	end()
-	return errors.Join(first, <-served)
+	return errors.Join(first, <-served, <-served)
 }
 
 func (e *Edge) serveAMQP(ctx context.Context) error {

@@ -156,6 +156,7 @@ https_port = %d
 address = "127.0.0.1"
 mqtt_port = 0
 amqp_port = 0
+https_port = 0
 `, connection.Reveal(), port(s.hub.AMQPAddr()), port(s.hub.MQTTAddr()), port(s.hub.HTTPSAddr()))
 	file := filepath.Join(s.dir, "config.toml")
 	s.write(file, []byte(text))

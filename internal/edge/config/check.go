@@ -176,6 +176,9 @@ func (s *sluice) places(c *Config, dir string, p *problems) {
 		Address: s.Listen.Address,
 		MQTT:    port("sluice.listen.mqtt_port", s.Listen.MQTT, defaultMQTT),
 		AMQP:    port("sluice.listen.amqp_port", s.Listen.AMQP, defaultAMQP),
+		HTTPS:   port("sluice.listen.https_port", s.Listen.HTTPS, defaultHTTPS),
+
+		HTTPSWished: s.Listen.HTTPS != nil,
 	}
 	c.Hub = Hub{
 		Address:   s.Hub.Address,

@@ -52,6 +52,11 @@ type Listen struct {
 	Address string // "" for all addresses of the machine
 	MQTT    int
 	AMQP    int
+	HTTPS   int // and WebSockets
+
+	// HTTPSWished says that the port of HTTPS was configured. Without it the gateway
+	// does without HTTPS if the usual port cannot be had, which needs a privilege.
+	HTTPSWished bool
 }
 
 // Hub is where the hub is, for networks in which its name does not tell.

@@ -29,7 +29,7 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		HostName: "gateway.local", HubHostName: "hub.local",
 		Device: iot.DeviceIdentity("edge1"), DeviceKey: "c2VjcmV0",
 		DataDir: "/var/lib/sluice", LogLevel: "info",
-		Listen:  Listen{MQTT: 8883, AMQP: 5671},
+		Listen:  Listen{MQTT: 8883, AMQP: 5671, HTTPS: 443},
 		Hub:     Hub{Protocol: upstream.MQTT, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
 	}

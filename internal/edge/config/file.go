@@ -68,6 +68,7 @@ type sluice struct {
 		Address string `toml:"address"`
 		MQTT    *int   `toml:"mqtt_port"`
 		AMQP    *int   `toml:"amqp_port"`
+		HTTPS   *int   `toml:"https_port"`
 	} `toml:"listen"`
 	TLS struct {
 		Cert     string   `toml:"cert"`
