@@ -27,7 +27,7 @@ func (m *member) acceptTelemetry(r *amqp10.LinkRequest, l *link) ending {
 // telemetry hands a delivery to the hub. It is settled when the hub says what
 // became of it: accepted means safe. A batch is safe as a whole or not at all.
 func (m *member) telemetry(d *amqp10.Delivery) {
-	batch, err := telemetryBatch(d)
+	batch, err := readBatch(d.Payload(), d.Format())
 	if err != nil {
 		m.refuseTelemetry(d, err)
 		return
@@ -46,18 +46,18 @@ func (m *member) refuseTelemetry(d *amqp10.Delivery, err error) {
 	d.Reject(refusal(err))
 }
 
-// telemetryBatch reads the messages of a delivery, of which one that is wrong makes
-// all wrong.
-func telemetryBatch(d *amqp10.Delivery) ([]iot.Message, error) {
-	if d.Format() != amqp10.FormatBatch {
-		m, err := d.Message()
+// readBatch reads the messages of a delivery, of which one that is wrong makes all
+// wrong.
+func readBatch(payload []byte, format uint32) ([]iot.Message, error) {
+	if format != amqp10.FormatBatch {
+		m, err := amqp10.DecodeMessage(payload)
 		if err != nil {
 			return nil, undecodable(err)
 		}
 		batch := make([]iot.Message, 1)
 		return batch, readMessage(m, &batch[0])
 	}
-	all, err := amqp10.DecodeBatch(d.Payload(), maxBatch)
+	all, err := amqp10.DecodeBatch(payload, maxBatch)
 	if err != nil {
 		return nil, undecodable(err)
 	}
