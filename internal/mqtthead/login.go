@@ -35,6 +35,9 @@ func parseLogin(c *mqtt.Connect) (login, error) {
 	if !ok || hub == "" {
 		return login{}, refuse(mqtt.CodeBadCredentials, "user name %.300q does not begin with {hub}/{device}/", c.Username)
 	}
+	if rest == c.ClientID {
+		return login{}, refuse(mqtt.CodeIdentifierRejected, "user name %.300q lacks /?api-version=2021-04-12 at its end", c.Username)
+	}
 	properties, ok := strings.CutPrefix(rest, c.ClientID+"/")
 	if !ok {
 		return login{}, refuse(mqtt.CodeIdentifierRejected, "client id %q and user name %.300q do not name the same identity", c.ClientID, c.Username)
