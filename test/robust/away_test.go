@@ -2,6 +2,7 @@ package robust
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,6 +71,7 @@ func TestU4_ABlackHoleIsNoticedWithinAMinute(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}
+	t.Parallel()
 	for _, tt := range []struct {
 		name     string
 		up, down bool
@@ -192,6 +194,7 @@ func (s *site) logins() (n int) {
 }
 
 func TestT4_MessagesThatWaitedTooLongAreNotDelivered(t *testing.T) {
+	t.Parallel()
 	const ttl = 4 * time.Second
 	for _, tt := range []struct {
 		name    string
@@ -227,4 +230,36 @@ func TestT4_MessagesThatWaitedTooLongAreNotDelivered(t *testing.T) {
 // storage sets lines of [sluice.storage].
 func storage(lines ...string) option {
 	return func(p *plan) { p.storage = strings.Join(lines, "\n") }
+}
+
+func TestU5_ANameThatCannotBeFoundIsTriedAgain(t *testing.T) {
+	s := newSite(t, fleet(2))
+	s.load(func() {
+		s.progress(20)
+		s.relocate("127.0.0.1", "hub.invalid")
+		s.gateway.until(patience, "hub cannot be reached", "hub.invalid")
+		s.progress(50)
+		if !s.gateway.running() {
+			t.Error("it ended")
+		}
+		// Where ::1 comes first, nobody listens.
+		s.relocate("hub.invalid", "localhost")
+		s.gateway.until(patience, "uplink is up")
+		s.progress(50)
+	})
+	s.verdict(inFlight(len(s.devices)))
+}
+
+// relocate changes the hub's address in the gateway's configuration, and starts
+// the gateway again.
+func (s *site) relocate(from, to string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path("gateway.toml"))
+	s.must(err)
+	before, after, ok := strings.Cut(string(text), "[sluice.hub]\naddress = \""+from)
+	if !ok {
+		s.t.Fatalf("the hub is not at %s", from)
+	}
+	s.must(os.WriteFile(s.path("gateway.toml"), []byte(before+"[sluice.hub]\naddress = \""+to+after), 0o600))
+	s.killGateway()
 }

@@ -309,3 +309,23 @@ func TestD16_ALoneMessageDoesNotWaitForCompany(t *testing.T) {
 		t.Errorf("a lone message is acknowledged after %v; an fsync takes %v", ack, fsync)
 	}
 }
+
+func TestS8_TheSameTokenFromTwoPlacesTheNewerTakesOver(t *testing.T) {
+	s := newSite(t, nil)
+	d, err := hello(hubName, "idle", s.idle.key)
+	s.must(err)
+	var conns [2]*connection
+	for i := range conns {
+		conns[i], err = dialMQTT(t.Context(), s.addr, s.idle.tls, d)
+		s.must(err)
+		defer conns[i].Close() //nolint:errcheck // said all it had to
+	}
+	_ = conns[0].SetDeadline(time.Now().Add(usual)) // of an open connection
+	if _, _, err := readPacket(conns[0].in); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the older connection is still there: %v", err)
+	}
+	conns[1].ping(t)
+	if from := "remote=" + conns[0].LocalAddr().String(); !s.gateway.says(usual, "connection ended", "client=idle", from, "connected again") {
+		t.Errorf("the log does not say that it was taken over: %s", s.gateway.grep(from))
+	}
+}
