@@ -142,7 +142,7 @@ func TestWhatIsInFlightFailsWithTheConnection(t *testing.T) {
 	}
 }
 
-func TestASilentHubIsTakenForDead(t *testing.T) {
+func TestU11_ASilentHubIsTakenForDead(t *testing.T) {
 	h := startHub(t, nil)
 	h.publish = func(c *fakeConn, p *mqtt.Publish) { c.hold(p) }
 	ended := make(chan error, 1)

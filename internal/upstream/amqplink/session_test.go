@@ -146,7 +146,7 @@ func TestSendWaitsWhenTooMuchIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestASilentHubLosesTheSession(t *testing.T) {
+func TestU11_AHubThatDoesNotSettleLosesTheSession(t *testing.T) {
 	h := startHub(t)
 	h.telemetry = func(c *fakeConn, d *amqp10.Delivery) { c.hold(d) }
 	ended := make(chan error, 1)
@@ -161,7 +161,7 @@ func TestASilentHubLosesTheSession(t *testing.T) {
 	}
 }
 
-func TestAHubThatDoesNotAnswerATokenIsATimeout(t *testing.T) {
+func TestU11_AHubThatDoesNotAnswerATokenIsATimeout(t *testing.T) {
 	h := startHub(t)
 	h.judge = func(string, string) int32 { return 0 }
 	p := h.pool(func(c *Config) { c.OperationTimeout = 50 * time.Millisecond })
