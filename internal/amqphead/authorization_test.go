@@ -100,7 +100,7 @@ func serve(t testing.TB, h iot.Hub, login *amqp10.Login) *amqp10.Conn {
 		_ = server.ServeConn(ctx, far) // shows in what the client gets
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	conn, err := amqp10.NewConn(t.Context(), near, amqp10.ClientConfig{Login: login})
+	conn, err := amqp10.NewConn(t.Context(), near, amqp10.ClientConfig{Login: login, Limits: amqp10.Limits{Links: 60_000}})
 	if err != nil {
 		t.Fatal(err)
 	}

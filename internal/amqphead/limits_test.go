@@ -1,0 +1,283 @@
+package amqphead_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/amqp10"
+	"sluice/internal/amqphead"
+	"sluice/internal/sas"
+	"sluice/iot"
+)
+
+// onStage runs f with a client that has put a token of dev1.
+func onStage(t *testing.T, f func(t *testing.T, s *stage, c *player)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.stop()
+		s.act("C> open")
+		s.act("C> put dev1")
+		synctest.Wait()
+		f(t, s, s.client(""))
+	})
+}
+
+// said returns the lines since the last time that have text in them.
+func (s *stage) said(text string) (lines []string) {
+	synctest.Wait()
+	for line := range strings.Lines(s.take()) {
+		if strings.Contains(line, text) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestA8_LinksOfOneIdentityAreBounded(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		for i := range 20 {
+			s.act(fmt.Sprintf("C> attach l%d to /devices/dev1/messages/events", i))
+		}
+		if got := s.said("refused"); len(got) != 4 {
+			t.Errorf("of 20 links %d were refused, want 4", len(got))
+		}
+		s.act("C> detach l3")
+		synctest.Wait()
+		s.act("C> attach l20 to /devices/dev1/messages/events")
+		if got := s.said("attached"); len(got) != 1 {
+			t.Error("a link that was detached still counts")
+		}
+	})
+}
+
+func TestIdentitiesOfOneConnectionAreBounded(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		for i := range 30 { // 20 are allowed, and there is one
+			s.act(fmt.Sprintf("C> put d%d", i))
+		}
+		if got := s.said("429"); len(got) != 11 {
+			t.Errorf("of 30 tokens %d were refused, want 11", len(got))
+		}
+	})
+}
+
+// B3: a client that gives all the credit there is gets a window, and the rest stays
+// with the hub.
+func TestB3_CreditWithoutEnd(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		s.act("C> attach c2d from /devices/dev1/messages/devicebound credit=4294967295")
+		synctest.Wait()
+		flow := s.hub.session(iot.DeviceIdentity("dev1")).flow
+		body := strings.Repeat("x", 64<<10)
+		for i := range 1000 {
+			flow.push(iot.Delivery{LockToken: fmt.Sprint(i), Message: iot.Message{Body: []byte(body)}})
+		}
+		underWay := 0
+		for range 100 {
+			underWay += len(s.said("c2d got"))
+			if underWay < 4 || underWay > 16 {
+				t.Fatalf("%d deliveries of 64 KiB are under way, want 4 to 16", underWay)
+			}
+			s.act("C> settle c2d accepted")
+			underWay--
+		}
+	})
+}
+
+// A client that asks for its twin's changes and does not read them loses the link,
+// not the connection, and its telemetry goes on.
+func TestUnreadChangesCostTheLink(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		s.act("C> attach events to /devices/dev1/messages/events")
+		s.act("C> attach ask to /devices/dev1/twin")
+		s.act("C> attach hear from /devices/dev1/twin credit=1")
+		s.act("C> send ask _ @operation=PUT @resource=/notifications/twin/properties/desired $cid=1")
+		synctest.Wait()
+		changed := s.hub.session(iot.DeviceIdentity("dev1")).desired
+		patch := []byte(`{"a":"` + strings.Repeat("x", 30<<10) + `","$version":2}`)
+		for range 100 {
+			changed(patch)
+		}
+		s.act("C> send events still")
+		lines := strings.Join(s.said(""), "")
+		if !strings.Contains(lines, `hear closed: amqp:resource-limit-exceeded`) || !strings.Contains(lines, "S> events accepted") {
+			t.Error(lines)
+		}
+	})
+}
+
+// Calls that a client does not take are answered, before they cost much.
+func TestUntakenCallsAreAnswered(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		s.act("C> attach calls from /devices/dev1/methods/devicebound")
+		synctest.Wait()
+		invoke := s.hub.session(iot.DeviceIdentity("dev1")).methods
+		payload := []byte(`"` + strings.Repeat("x", 100<<10) + `"`)
+		refused := 0
+		for range 30 {
+			invoke(iot.MethodCall{Name: "m", Payload: payload}, func(r iot.MethodResult) { refused++ })
+		}
+		if refused < 15 {
+			t.Errorf("of 30 calls of 100 KiB, %d were refused", refused)
+		}
+		time.Sleep(time.Hour) // the rest are forgotten
+	})
+}
+
+// What one link does not read does not hold up another.
+func TestAFullLinkDoesNotStopOthers(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		s.act("C> attach c2d from /devices/dev1/messages/devicebound")
+		s.act("C> attach ask to /devices/dev1/twin")
+		s.act("C> attach hear from /devices/dev1/twin credit=10")
+		s.act("H> hold")
+		s.act("C> attach events to /devices/dev1/messages/events")
+		s.act("C> send events waits")
+		s.act("C> send ask _ @operation=GET $cid=1")
+		if got := s.said("hear got"); len(got) != 1 {
+			t.Error("the twin waits for telemetry")
+		}
+	})
+}
+
+// The peer goes between SASL and its open: its session goes too.
+func TestPlainClientThatNeverOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newFakeHub()
+		near, far := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = amqphead.New(hub, amqphead.Options{}).Server().ServeConn(context.Background(), far)
+		}()
+		s := &stage{t: t}
+		text := "\x00dev1@sas.hub\x00" + token(s, "dev1", "1h", hubName)
+		go func() { // what the server says is not of interest
+			b := make([]byte, 1000)
+			for {
+				if _, err := near.Read(b); err != nil {
+					return
+				}
+			}
+		}()
+		if _, err := near.Write(append([]byte("AMQP\x03\x01\x00\x00"), saslInit("PLAIN", text)...)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if hub.session(iot.DeviceIdentity("dev1")) == nil {
+			t.Fatal("there is no session")
+		}
+		_ = near.Close()
+		<-done
+		synctest.Wait()
+		if hub.session(iot.DeviceIdentity("dev1")) != nil {
+			t.Error("the session was left behind")
+		}
+	})
+}
+
+// saslInit is a sasl-init frame.
+func saslInit(mechanism, response string) []byte {
+	list := append([]byte{0xa3, byte(len(mechanism))}, mechanism...)
+	list = append(list, 0xb0, 0, 0, byte(len(response)>>8), byte(len(response)))
+	list = append(list, response...)
+	size := len(list) + 4
+	body := append([]byte{0, 0x53, 0x41, 0xd0, 0, 0, byte(size >> 8), byte(size), 0, 0, 0, 2}, list...)
+	n := len(body) + 8
+	return append([]byte{0, 0, byte(n >> 8), byte(n), 2, 1, 0, 0}, body...)
+}
+
+// BenchmarkIdentitiesOfAnUplink attaches identities to one connection as a gateway
+// does: one token, and a link each.
+func BenchmarkIdentitiesOfAnUplink(b *testing.B) {
+	hub := newFakeHub()
+	d := newDesk(b, serve(b, hub, amqp10.LoginAnonymous()))
+	text := sign(b, "gw/$edgeHub", sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("gw", "$edgeHub")})
+	if status := d.put(text, hubName+"/devices/gw/modules/$edgeHub"); status != 200 {
+		b.Fatal(status)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	b.ResetTimer()
+	n := 0
+	for b.Loop() {
+		if n == 10_000 {
+			b.Fatal("more identities than a connection may have; use -benchtime 9000x")
+		}
+		id := fmt.Sprintf("leaf%d", n)
+		_, err := d.sess.AttachSender(b.Context(), amqp10.SenderConfig{
+			Target:     &amqp10.Target{Address: "/devices/" + id + "/messages/events"},
+			Properties: amqp10.Fields{{Key: "com.microsoft:auth-chain", Value: id + ";gw"}},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.StopTimer()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "heap-B/identity")
+}
+
+// BenchmarkTelemetry is messages of ten properties, from the client's Send to its
+// accepted, with a hub that takes no time.
+func BenchmarkTelemetry(b *testing.B) {
+	hub := newFakeHub()
+	hub.quiet = true
+	d := newDesk(b, serve(b, hub, amqp10.LoginAnonymous()))
+	if status := d.put(sign(b, "A", sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("A")}), hubName+"/devices/A"); status != 200 {
+		b.Fatal(status)
+	}
+	credit := make(chan struct{}, 1)
+	s, err := d.sess.AttachSender(b.Context(), amqp10.SenderConfig{
+		Target: &amqp10.Target{Address: "/devices/A/messages/events"},
+		OnCredit: func(uint32, bool) {
+			select {
+			case credit <- struct{}{}:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	words := []string{strings.Repeat("x", 200), "$id=m1", "$ct=application/json", "$ce=utf-8"}
+	for i := range 10 {
+		words = append(words, fmt.Sprintf("property%d=value%d", i, i))
+	}
+	payload := encode(b, messageOf(words))
+	b.ReportAllocs()
+	b.SetBytes(int64(len(payload)))
+	settled := make(chan struct{}, 1000)
+	sent, done := 0, 0
+	for b.Loop() {
+		for {
+			err := s.Send(amqp10.Outgoing{Payload: payload, Done: func(amqp10.Outcome, error) { settled <- struct{}{} }})
+			if err == nil {
+				break
+			}
+			select {
+			case <-credit:
+			case <-settled:
+				done++
+			}
+		}
+		sent++
+		for sent-done > 500 {
+			<-settled
+			done++
+		}
+	}
+	for ; done < sent; done++ {
+		<-settled
+	}
+}
