@@ -36,6 +36,7 @@ var rooms = [][]string{
 	{"internal/presence", "internal/method"},
 	{"internal/auth"},
 	{"internal/tlsx"},
+	{"internal/workload"},
 	{"internal/pki"},
 	{"internal/topic"},
 	{"internal/sas"},
