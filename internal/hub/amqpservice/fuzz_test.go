@@ -66,27 +66,3 @@ func FuzzParseTarget(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkRead(b *testing.B) {
-	r := newRig(b)
-	const n = 10_000
-	for i := 0; i < n; i += 1000 {
-		r.store(pump, i, 1000)
-	}
-	a := r.trusted(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		reader := a.reader(r.reading("", func(k *amqp10.ReceiverConfig) { k.Window = 1000 }))
-		for range n {
-			d, err := reader.Receive(a.ctx)
-			if err != nil {
-				b.Fatal(err)
-			}
-			d.Accept()
-		}
-		if err := reader.Close(a.ctx); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "events/s")
-}

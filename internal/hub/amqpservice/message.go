@@ -28,19 +28,31 @@ var propertyNames = map[iot.SystemName]string{
 	iot.OutputName:    "iothub-outputname",
 }
 
-// message is an event as applications read it.
-func message(e *eventlog.Event) *amqp10.Message {
-	in := &e.Message
-	out := amqp10.NewMessage(in.Body)
-	enqueued := e.Enqueued.UTC().Truncate(time.Millisecond)
-	out.Annotations = amqp10.Fields{
-		{Key: "x-opt-sequence-number", Value: int64(e.Sequence)},
-		{Key: "x-opt-offset", Value: strconv.FormatUint(e.Offset, 10)},
-		{Key: "x-opt-enqueued-time", Value: enqueued},
-		{Key: "iothub-enqueuedtime", Value: enqueued},
-		{Key: "iothub-message-source", Value: e.Source.String()},
-	}
-	out.Properties = &amqp10.Properties{}
+// A form is an event as applications read it. It is filled in for one event after the
+// other, so that a reader of many does not make a message for each.
+type form struct {
+	message    amqp10.Message
+	properties amqp10.Properties
+	body       [1][]byte
+}
+
+// fill returns the message of an event, until the next call.
+func (f *form) fill(e *eventlog.Event) *amqp10.Message {
+	in, out := &e.Message, &f.message
+	f.body[0] = in.Body
+	out.Data = f.body[:]
+	f.properties = amqp10.Properties{}
+	out.Properties = &f.properties
+	var enqueued any = e.Enqueued.UTC().Truncate(time.Millisecond)
+	out.Annotations = append(out.Annotations[:0],
+		amqp10.Field{Key: "x-opt-sequence-number", Value: int64(e.Sequence)},
+		amqp10.Field{Key: "x-opt-offset", Value: strconv.FormatUint(e.Offset, 10)},
+		amqp10.Field{Key: "x-opt-enqueued-time", Value: enqueued},
+		amqp10.Field{Key: "x-opt-partition-key", Value: in.System.Get(iot.ConnectionDeviceID)},
+		amqp10.Field{Key: "iothub-enqueuedtime", Value: enqueued},
+		amqp10.Field{Key: "iothub-message-source", Value: e.Source.String()},
+	)
+	out.ApplicationProperties = out.ApplicationProperties[:0]
 	for _, p := range in.Properties {
 		out.ApplicationProperties = append(out.ApplicationProperties, amqp10.ApplicationProperty{Key: p.Key, Value: p.Value})
 	}

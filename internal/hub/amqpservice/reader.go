@@ -29,6 +29,7 @@ type reader struct {
 	mu     sync.Mutex
 	log    *eventlog.Reader
 	queue  []eventlog.Event // read and not sent
+	form   form
 	failed error
 }
 
@@ -178,7 +179,7 @@ func (r *reader) send() error {
 		return err
 	}
 	for i := range r.queue {
-		m := message(&r.queue[i])
+		m := r.form.fill(&r.queue[i])
 		m.DeliveryAnnotations = metrics
 		err := r.sender.Send(amqp10.Outgoing{Message: m, Settled: true})
 		if errors.Is(err, amqp10.ErrNoCredit) {

@@ -80,7 +80,7 @@ func TestEventsTellWhoSentThemAndHow(t *testing.T) {
 		"iothub-connection-device-id": "pump", "iothub-connection-module-id": "filter",
 		"iothub-connection-auth-method": `{"scope":"module"}`, "iothub-connection-auth-generation-id": "g1",
 		"iothub-message-source": "Telemetry", "dt-subject": "thermostat", "dt-dataschema": "dtmi:a;1", "iothub-interface-id": "i1",
-		"x-opt-sequence-number": int64(0), "x-opt-offset": "0",
+		"x-opt-sequence-number": int64(0), "x-opt-offset": "0", "x-opt-partition-key": "pump",
 	} {
 		if v, _ := got.Annotations.Get(name); v != want {
 			t.Errorf("annotation %s is %v, want %v", name, v, want)
