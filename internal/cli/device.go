@@ -107,6 +107,19 @@ func refusedHint(err error, id iot.Identity) error {
 	return err
 }
 
+// serviceHint is refusedHint for what a service does with devices.
+func serviceHint(err error, id iot.Identity) error {
+	switch {
+	case errors.Is(err, code.Unauthorized):
+		return withHint(err, "the connection string must be that of a policy with service connect, such as iothubowner or service, and its key the current one")
+	case errors.Is(err, code.DeviceNotOnline):
+		return withHint(err, "--connect-timeout waits for it to connect")
+	case errors.Is(err, code.QueueDepthExceeded):
+		return withHint(err, "\"sluice c2d purge %s\" ends what waits", id.Device)
+	}
+	return refusedHint(err, id)
+}
+
 var scopeForm = regexp.MustCompile(`^ms-azure-iot-edge://(.+)-\d+$`)
 
 // edgeOf is the edge device that a scope belongs to, or the scope itself if it

@@ -42,7 +42,8 @@ type request struct {
 	ifMatch  string // "": none
 	header   http.Header
 	in, out  any
-	response http.Header // set by do
+	timeout  time.Duration // for each try, if it is longer than the client's
+	response http.Header   // set by do
 }
 
 // do sends a request, again if that is safe and may help, and decodes the answer
@@ -70,7 +71,7 @@ func (c *Client) do(ctx context.Context, r *request) error {
 }
 
 func (c *Client) try(ctx context.Context, r *request, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, max(c.timeout, r.timeout))
 	defer cancel()
 	req, err := c.newRequest(ctx, r, body)
 	if err != nil {
@@ -118,7 +119,7 @@ func (c *Client) newRequest(ctx context.Context, r *request, body []byte) (*http
 	}
 	req.Header.Set("Authorization", token)
 	req.Header.Set("Accept", "application/json")
-	if body != nil {
+	if body != nil && r.header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}
 	if r.ifMatch != "" {

@@ -48,6 +48,7 @@ type Hub interface {
 	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
 	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
 	InvokeMethod(ctx context.Context, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error)
+	SendCommand(iot.Identity, iot.Message) error
 	PurgeCommands(iot.Identity) (int, error)
 }
 
@@ -92,6 +93,7 @@ func New(opt Options) http.Handler {
 		a.statisticsRoutes(),
 		a.scopeRoutes(),
 		a.twinRoutes(opt.Hub),
+		a.commandRoutes(opt.Hub),
 		a.queryRoutes(opt.Hub),
 		a.eventRoutes(),
 	)

@@ -35,9 +35,7 @@ func (a *api) twinRoutes(hub Hub) []route {
 			route{method: http.MethodPost, path: path + "/methods", right: registry.ServiceConnect, handle: invokeMethod},
 		)
 	}
-	return append(routes, route{
-		method: http.MethodDelete, path: "/devices/{device}/commands", right: registry.ServiceConnect, handle: purgeCommands,
-	})
+	return routes
 }
 
 func getTwin(c *call) (answer, error) {
@@ -128,17 +126,4 @@ func invokeMethod(c *call) (answer, error) {
 		a.Payload = json.RawMessage("null") // an empty answer; heads pass nothing else that is no JSON
 	}
 	return answer{body: a}, nil
-}
-
-// purgeCommands ends what waits for a device.
-func purgeCommands(c *call) (answer, error) {
-	id, err := c.identity()
-	if err != nil {
-		return answer{}, err
-	}
-	n, err := c.Hub.PurgeCommands(id)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{body: map[string]any{"deviceId": id.Device, "totalMessagesPurged": n}}, nil
 }

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/auth"
+	"sluice/internal/hub"
+	"sluice/internal/hub/commands"
+	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/registry"
+	"sluice/internal/hub/rest"
+	"sluice/internal/hub/twins"
+	"sluice/internal/sas"
+	"sluice/iot"
+)
+
+// certificateName is the name that the certificate of httptest is for.
+const certificateName = "example.com"
+
+// atNoon is the time of the hub in transcripts.
+func atNoon() time.Time { return time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC) }
+
+// startHub serves a whole hub in memory, with the devices pump-7, which is
+// connected and answers methods, and lamp, which is not, and returns the directory
+// by which commands find it.
+func startHub(t *testing.T) (dir string) {
+	t.Helper()
+	fs := vfs.NewMem()
+	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: noPebbleLog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := registry.Open(db, registry.Options{Now: atNoon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queues, err := commands.Open(db, commands.Options{Generation: store.Generation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := []string{certificateName}
+	h, err := hub.New(hub.Options{Hosts: hosts, Registry: store, Twins: twins.New(db, atNoon), Events: events, Commands: queues, Now: atNoon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { h.Run(ctx) })
+	server := httptest.NewTLSServer(rest.New(rest.Options{
+		HostName: certificateName, Registry: store, Auth: &auth.Authenticator{Directory: store, Hosts: hosts}, Hub: h,
+		Log: slog.New(slog.DiscardHandler),
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		cancel()
+		running.Wait()
+		for _, c := range []interface{ Close() error }{events, db} {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if _, err := store.Create(entryNamed("pump-7"), entryNamed("lamp")); err != nil {
+		t.Fatal(err)
+	}
+	connectPump(t, h, store)
+	return writeHubData(t, certificateName, store, server)
+}
+
+// connectPump connects pump-7, which answers each method with its name and payload.
+func connectPump(t *testing.T, h *hub.Hub, store *registry.Store) {
+	t.Helper()
+	id := iot.DeviceIdentity("pump-7")
+	e, _ := store.Get(id)
+	token, err := sas.Sign(e.Auth.PrimaryKey, sas.Resource{Host: certificateName, Identity: id}, "", atNoon().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.Connect(t.Context(), iot.Credentials{Identity: id, Token: token}, iot.Client{Protocol: "mqtt"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PatchReported(t.Context(), json.RawMessage(`{"firmware":"1.4"}`)); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := s.Methods(func(call iot.MethodCall, done func(iot.MethodResult)) {
+		payload, _ := json.Marshal([]any{call.Name, call.Payload}) // a text and JSON
+		done(iot.MethodResult{Status: 200, Payload: payload})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub.Grant(1 << 20)
+}
+
+// TestServiceCommands plays the transcripts of commands that need a whole hub, as
+// TestDeviceCommands does; words may stand in single quotes.
+func TestServiceCommands(t *testing.T) {
+	for _, name := range hubVariables {
+		t.Setenv(name, "")
+	}
+	for _, name := range []string{"twin", "method", "query", "c2d"} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join("testdata", name+".txt")
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := playCommands(t, string(want), startHub(t))
+			if os.Getenv("SLUICE_UPDATE") == "1" {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+				t.Errorf("%s (-want +got; SLUICE_UPDATE=1 rewrites it):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+func playCommands(t *testing.T, script, dir string) string {
+	t.Helper()
+	var got strings.Builder
+	for line := range strings.Lines(script) {
+		command, ok := strings.CutPrefix(line, "$ sluice ")
+		if ok || strings.HasPrefix(line, "#") || line == "\n" {
+			got.WriteString(line)
+		}
+		if ok {
+			got.WriteString(runLine(t, words(t, command), "--hub-data", dir))
+		}
+	}
+	return got.String()
+}
+
+// words splits a command line as a shell does that knows single quotes alone.
+func words(t *testing.T, line string) (list []string) {
+	t.Helper()
+	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimLeft(rest, " ") {
+		end, quote := " ", strings.HasPrefix(rest, "'")
+		if quote {
+			rest, end = rest[1:], "'"
+		}
+		word, after, found := strings.Cut(rest, end)
+		if quote && !found {
+			t.Fatalf("a quote is not closed: %s", line)
+		}
+		list, rest = append(list, word), after
+	}
+	return list
+}
