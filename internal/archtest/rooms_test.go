@@ -24,7 +24,7 @@ var rooms = [][]string{
 	{"internal/module"},
 	{"internal/translate"},
 	{"internal/hub/amqpservice"}, // what applications say over AMQP, beside the head for devices
-	{"internal/mqtthead", "internal/amqphead", "internal/webhead"},
+	{"internal/mqtthead", "internal/amqphead", "internal/webhead", "internal/scopeapi"},
 	{"internal/gateway"},
 	{"internal/hub"},
 	{"internal/upstream"},

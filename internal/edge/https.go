@@ -6,6 +6,7 @@ import (
 
 	"sluice/internal/amqphead"
 	"sluice/internal/mqtthead"
+	"sluice/internal/scopeapi"
 	"sluice/internal/tlsx"
 	"sluice/internal/webhead"
 	"sluice/mqtt"
@@ -52,7 +53,8 @@ func (e *Edge) serveHTTPS(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(ended); _ = e.web.Close() }) // never fails
-	err := webhead.Serve(ctx, e.webFrom, e.web, webhead.ServeOptions{
+	handler := scopeapi.Handler(e.gateway, e.web, e.log) // for gateways below
+	err := webhead.Serve(ctx, e.webFrom, handler, webhead.ServeOptions{
 		TLS: tlsx.ServerConfig(e.cert.Certificate), Grace: drainGrace, Log: e.log,
 	})
 	if stop() {
