@@ -370,3 +370,15 @@ func commandsArrive(t *testing.T, h *serviceHub, service *script, device, protoc
 		}
 	}
 }
+
+func TestAHubsOwnConnectionStringLeadsToItsEvents(t *testing.T) {
+	h := newServiceHub(t)
+	cs, err := sas.ParseConnectionString(h.host.ConnectionString(registry.Service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := h.script(t, "js/redirect.js", h.ip, cs.PolicyName, cs.Key.Reveal()).until("the redirect", func(l *line) bool { return l.Hub != nil })
+	if l.Hub.Name != "sluice-hub" || l.Message != h.ip || l.Sent != "amqps://"+h.ip+":5671/sluice-hub/$management" {
+		t.Errorf("it leads to %+v, %+v", l.Hub, l)
+	}
+}

@@ -98,7 +98,7 @@ func TestConnectionStringsAreForTheOwnerAlone(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(text, &c)
 	}
-	if err != nil || len(c.Policies) != 5 || c.Policies[registry.Owner] != h.ConnectionString(registry.Owner) || c.Address != h.HTTPSAddr().String() {
+	if err != nil || len(c.Policies) != 5 || c.Events != h.EventsString() || c.AMQP != h.AMQPAddr().String() || c.Policies[registry.Owner] != h.ConnectionString(registry.Owner) || c.Address != h.HTTPSAddr().String() {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
