@@ -18,7 +18,7 @@ var modules = []struct {
 	{"github.com/spf13/cobra", []string{"internal/cli"}},
 	{"github.com/spf13/pflag", []string{"internal/cli"}},
 	{"github.com/pelletier/go-toml/v2", []string{"internal/edge", "internal/module", "internal/cli"}},
-	{"github.com/prometheus/client_golang", []string{"internal", "bench"}},
+	{"github.com/prometheus/client_golang", []string{"internal/metrics", "bench"}},
 	{"github.com/moby/moby", []string{"internal/module"}},
 	{"github.com/jackc/pgx/v5", []string{"internal/hub"}},
 	{"golang.org/x/sys", []string{"internal", "bench"}},

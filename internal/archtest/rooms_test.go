@@ -25,6 +25,7 @@ var rooms = [][]string{
 	{"internal/translate"},
 	{"internal/hub/amqpservice"}, // what applications say over AMQP, beside the head for devices
 	{"internal/mqtthead", "internal/amqphead", "internal/webhead", "internal/scopeapi"},
+	{"internal/metrics", "internal/operate"},
 	{"internal/gateway"},
 	{"internal/hub"},
 	{"internal/upstream"},
@@ -35,6 +36,7 @@ var rooms = [][]string{
 	{"internal/twin"},
 	{"internal/presence", "internal/method"},
 	{"internal/auth"},
+	{"internal/limit"},
 	{"internal/tlsx"},
 	{"internal/workload"},
 	{"internal/pki"},

@@ -1,0 +1,53 @@
+package limit
+
+import (
+	"context"
+	"net"
+
+	"sluice/iot"
+)
+
+// Listener turns away, on l, the connections of addresses that have failed too
+// often: they are closed before a handshake costs anything. What it lets in is l's
+// own.
+func (a *Addresses) Listener(l net.Listener) net.Listener { return door{l, a} }
+
+type door struct {
+	net.Listener
+	a *Addresses
+}
+
+func (d door) Accept() (net.Conn, error) {
+	for {
+		c, err := d.Listener.Accept()
+		if err != nil || d.a.Allow(c.RemoteAddr().String()) {
+			return c, err
+		}
+		_ = c.Close() // nothing was said
+	}
+}
+
+// Hub turns away the logins of addresses that have failed too often, and notes how
+// those of all others end.
+func (a *Addresses) Hub(hub iot.Hub) iot.Hub { return desk{hub, a} }
+
+type desk struct {
+	hub iot.Hub
+	a   *Addresses
+}
+
+// Connect implements [iot.Hub]. To an address that has failed too often it says
+// Throttled, without asking whose login it is.
+func (d desk) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	if !d.a.Allow(client.RemoteAddr) {
+		return nil, iot.Errorf(iot.Throttled, "connect", creds.Identity, "too many logins from %s have failed", client.RemoteAddr)
+	}
+	session, err := d.hub.Connect(ctx, creds, client)
+	switch {
+	case err == nil:
+		d.a.Succeeded(client.RemoteAddr)
+	case iot.KindOf(err) == iot.Unauthorized:
+		d.a.Failed(client.RemoteAddr)
+	}
+	return session, err
+}
