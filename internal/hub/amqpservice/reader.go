@@ -3,6 +3,7 @@ package amqpservice
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,13 +212,19 @@ func (r *reader) wait(next int64) error {
 	return err
 }
 
+// fail closes the link, if it is there.
 func (r *reader) fail(err error) {
-	if r.sender.Err() != nil || errors.Is(err, eventlog.ErrClosed) {
+	var wire *amqp10.Error
+	switch {
+	case errors.Is(err, net.ErrClosed):
+	case errors.As(err, &wire): // of the link, or an event is too large for it
+		r.sender.CloseWith(wire)
+	case errors.Is(err, eventlog.ErrClosed):
 		r.sender.CloseWith(amqp10.Errorf(amqp10.ErrDetachForced, "the hub stops"))
-		return
+	default:
+		r.desk.service.opt.Log.Error("amqpservice: a reader was ended", "partition", r.partition, "err", err)
+		r.sender.CloseWith(amqp10.Errorf(amqp10.ErrInternal, "the partition could not be read"))
 	}
-	r.desk.service.opt.Log.Error("amqpservice: a reader was ended", "partition", r.partition, "err", err)
-	r.sender.CloseWith(amqp10.Errorf(amqp10.ErrInternal, "the partition could not be read"))
 }
 
 // metricsNow is what a reader that wants it is told of the partition.

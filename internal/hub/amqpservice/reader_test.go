@@ -238,7 +238,31 @@ func TestReadersThatCannotBe(t *testing.T) {
 	}
 }
 
-// M: everything that waits ends with the hub, and at once.
+func TestAReaderHearsThatAnEventIsTooLargeForIt(t *testing.T) {
+	r := newRig(t)
+	m := iot.Message{Body: make([]byte, 5000)}
+	m.Stamp(pump)
+	r.append(pump, []iot.Message{m})
+	a := r.trusted(t)
+	reader := a.reader(r.reading("", func(k *amqp10.ReceiverConfig) { k.MaxMessageSize = 4000; k.Window = 1 }))
+	if e := a.closed(reader); e.Condition != amqp10.ErrMessageSizeExceeded {
+		t.Errorf("it hears %v", e)
+	}
+}
+
+func TestReadersEndWithTheLog(t *testing.T) {
+	r := newRig(t)
+	a := r.trusted(t)
+	reader := a.reader(r.reading("", func(k *amqp10.ReceiverConfig) { k.Window = 1 }))
+	if err := r.events.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if e := a.closed(reader); e.Condition != amqp10.ErrDetachForced {
+		t.Errorf("it hears %v", e)
+	}
+}
+
+// Everything that waits ends with the hub, and at once.
 func TestReadersEndWithTheHub(t *testing.T) {
 	r := newRig(t)
 	a := r.trusted(t)
