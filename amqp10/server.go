@@ -26,6 +26,10 @@ type Server struct {
 	// answers for the connection. An error refuses the peer, which is told if
 	// it is an *Error.
 	Open func(c *Conn) (Handler, error)
+	// Stopping is the error with which sessions and connections are ended when
+	// the context ends, as by Conn.Dismiss; nil: connections are closed with
+	// amqp:connection:forced.
+	Stopping *Error
 	// Offered and Properties go into the open.
 	Offered    []Symbol
 	Properties Fields
@@ -37,7 +41,7 @@ type Server struct {
 
 // Serve accepts connections from l and serves each, until ctx ends or l fails.
 // It returns when all connections have ended: when ctx ends, they are closed
-// with amqp:connection:forced. It closes l. It does not bound the number of
+// with amqp:connection:forced, or with Stopping. It closes l. It does not bound the number of
 // connections; a listener can.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if _, err := s.Limits.withDefaults(); err != nil {
@@ -92,9 +96,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if err != nil {
 		c.log.Info("amqp10: refused", slog.String("remote", nc.RemoteAddr().String()), slog.Any("error", err))
 	}
-	stop := context.AfterFunc(ctx, func() {
-		c.CloseWith(Errorf(ErrConnectionForced, "shutting down"))
-	})
+	stop := context.AfterFunc(ctx, func() { s.stop(c) })
 	defer stop()
 	c.run(err)
 	return c.Err()
