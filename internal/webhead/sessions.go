@@ -75,10 +75,7 @@ func (a *sessions) claim(id iot.Identity) (*session, error) {
 		s.commands.init()
 		a.byID[id] = s
 	}
-	if s.idle != nil && s.idle.Stop() {
-		a.ending.Done()
-	}
-	s.idle = nil
+	s.stay()
 	s.users++
 	s.uses++
 	return s, nil
@@ -128,6 +125,7 @@ func (s *session) lost(error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.ended = true
+	s.stay()
 	a.drop(s)
 }
 
@@ -161,6 +159,14 @@ func (s *session) leave() {
 	}
 }
 
+// stay stops the clock that leave has set. among.mu is held.
+func (s *session) stay() {
+	if s.idle != nil && s.idle.Stop() {
+		s.among.ending.Done()
+	}
+	s.idle = nil
+}
+
 // expire ends a session that was not used for a while, since its last claim.
 func (s *session) expire(last int) {
 	a := s.among
@@ -184,9 +190,7 @@ func (a *sessions) close() {
 	a.closed = true
 	all := make([]*session, 0, len(a.byID))
 	for _, s := range a.byID {
-		if s.idle != nil && s.idle.Stop() {
-			a.ending.Done()
-		}
+		s.stay()
 		all = append(all, s)
 	}
 	a.mu.Unlock()
