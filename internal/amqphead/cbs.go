@@ -116,7 +116,13 @@ func (c *conn) claim(d *amqp10.Delivery, a about) {
 		c.answerClaim(d, k, c.proveToDesk(k))
 		return
 	}
-	c.order.push(k.whose, func() { c.answerClaim(d, k, c.prove(k, a)) })
+	c.order.push(k.whose, func() {
+		lost, err := c.prove(k, a)
+		c.answerClaim(d, k, err)
+		for _, m := range lost {
+			m.ended(iot.Errorf(iot.Unauthorized, "put-token", m.id, "the token that was put is none of its"))
+		}
+	})
 }
 
 // readClaim reads
@@ -178,45 +184,45 @@ func (k *claim) checkAudience(name string) error {
 // The token of an $edgeHub on which nobody depends yet is kept unjudged until
 // something is attached with it: a gateway may have several connections, and only
 // one session of its own, and links say how it stands above others.
-func (c *conn) prove(k claim, a about) (err error) {
+//
+// It also returns the members that have lost their right by it.
+func (c *conn) prove(k claim, a about) (lost []*member, err error) {
 	id := k.whose
 	dependents, err := c.keepProof(k)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case len(dependents) > 0:
-		err = c.renew(dependents, k.text)
+		lost, err = c.renew(dependents, k.text)
 	case k.token.Resource.Identity.Module != iot.EdgeHubModule:
 		_, err = c.join(id, a, true)
 	}
 	if err != nil {
 		c.dropProof(id, k)
 	}
-	return err
+	return lost, err
 }
 
-// renew replaces the token of all that depend on it. Those for which the hub no
-// longer takes it lose their sessions, which is an error only if there are no
-// others; the rest stay until the older token expires.
-func (c *conn) renew(dependents []*member, token string) error {
-	var lost, late error
-	renewed := 0
+// renew replaces the token of all that depend on it, and returns those for which
+// the hub does not take it. They are an error only if there are no others; the rest
+// stay until the older token expires.
+func (c *conn) renew(dependents []*member, token string) (lost []*member, err error) {
+	var wrong, late error
 	for _, m := range dependents {
 		err := m.renew(token)
 		switch {
 		case err == nil:
-			renewed++
 		case iot.KindOf(err) == iot.Unauthorized:
-			lost = err
-			m.ended(err)
+			wrong = err
+			lost = append(lost, m)
 		default:
 			late = err
 		}
 	}
-	if late == nil && renewed == 0 {
-		return lost
+	if late == nil && len(lost) == len(dependents) {
+		return lost, wrong
 	}
-	return late
+	return lost, late
 }
 
 // keepProof notes a token, and returns the members whose token it replaces.

@@ -95,9 +95,11 @@ func (h *Head) Server() *amqp10.Server {
 			amqp10.External(nil),
 		},
 		Direct: amqp10.Anonymous(nil), // Node's SDK leaves SASL out
-		Open:   h.open,
-		Limits: h.opt.Limits,
-		Log:    h.log,
+		// SDKs connect again after this one, and some not after connection:forced.
+		Stopping: amqp10.Errorf(amqp10.ErrDetachForced, "shutting down"),
+		Open:     h.open,
+		Limits:   h.opt.Limits,
+		Log:      h.log,
 	}
 }
 

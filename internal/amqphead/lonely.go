@@ -6,27 +6,12 @@ import (
 	"sluice/amqp10"
 )
 
-// windDown is how long a client may take to close a connection of which the hub
-// has ended the last session. Node's SDK detaches its links first, and takes 45
-// seconds to notice if it cannot.
-const windDown = 5 * time.Second
-
-var nobody = amqp10.Errorf(amqp10.ErrUnauthorized, "no identity has proved itself")
-
 // watch sees to it that the connection does not stay without an identity. c.mu is
 // held.
 func (c *conn) watch() {
 	c.unwatch()
-	if len(c.members) == 0 && !c.certified() {
-		c.watchFor(c.head.opt.Grace, nobody)
-	}
-}
-
-// watchFor closes the connection after a time if nobody uses it then. c.mu is held.
-func (c *conn) watchFor(d time.Duration, why *amqp10.Error) {
-	c.unwatch()
-	if !c.finished {
-		c.lonely = time.AfterFunc(d, func() { c.checkLonely(why) })
+	if !c.finished && len(c.members) == 0 && !c.certified() {
+		c.lonely = time.AfterFunc(c.head.opt.Grace, c.checkLonely)
 	}
 }
 
@@ -38,7 +23,7 @@ func (c *conn) unwatch() {
 	}
 }
 
-func (c *conn) checkLonely(why *amqp10.Error) {
+func (c *conn) checkLonely() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -46,7 +31,7 @@ func (c *conn) checkLonely(why *amqp10.Error) {
 	case c.hopeful():
 		c.watch()
 	default:
-		c.amqp.CloseWith(why)
+		c.amqp.Dismiss(amqp10.Errorf(amqp10.ErrUnauthorized, "no identity has proved itself"))
 	}
 }
 

@@ -179,7 +179,7 @@ func (m *member) renew(token string) error {
 
 // ended is told by the hub that it has ended the session. The identity's links are
 // closed, and it must prove itself again; if it was the last, the connection is
-// closed soon, since its client may have nothing left that would tell it.
+// closed, since its client may have nothing left that would tell it.
 func (m *member) ended(reason error) {
 	c := m.conn
 	c.mu.Lock()
@@ -200,14 +200,16 @@ func (m *member) ended(reason error) {
 	if p := c.proofs[m.id]; p != nil && p.token == m.token {
 		delete(c.proofs, m.id)
 	}
-	why := refusal(reason)
-	if len(c.members) == 0 && !c.hopeful() {
-		c.watchFor(windDown, why)
-	}
+	last := len(c.members) == 0 && !c.hopeful()
 	links := slices.Clone(m.links)
 	c.mu.Unlock()
 
 	c.head.log.Info("amqphead: session ended", "identity", m.id.String(), "remote", c.remote(), "err", reason)
+	why := refusal(reason)
+	if last {
+		c.amqp.Dismiss(why)
+		return
+	}
 	for _, l := range links {
 		l.close(why)
 	}

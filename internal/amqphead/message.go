@@ -100,6 +100,7 @@ func readProperties(p *amqp10.Properties, m *iot.Message) error {
 	if p == nil {
 		return nil
 	}
+	m.System = make(iot.System, 0, 4)
 	for _, v := range [...]struct {
 		name  iot.SystemName
 		value any
