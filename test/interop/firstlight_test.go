@@ -20,7 +20,7 @@ import (
 // own name.
 func TestTelemetryOfTheDeviceSDK(t *testing.T) {
 	const device, count = "pump-7", 1000
-	for _, protocol := range []string{"mqtt"} {
+	for _, protocol := range []string{"mqtt", "amqp"} {
 		t.Run(protocol, func(t *testing.T) {
 			s := newSite(t, device)
 			s.startGateway()
