@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,39 +18,13 @@ import (
 	"sluice/iot"
 )
 
-// A serviceHub is a hub in this process, with the standard port of AMQP.
-type serviceHub struct {
-	t    *testing.T
-	host *host.Host
-	ip   string
-	dir  string
-}
+// A serviceHub is a hub in this process, with the standard ports.
+type serviceHub struct{ *amqpHub }
 
-func newServiceHub(t *testing.T) *serviceHub {
+func newServiceHub(t *testing.T, groups ...string) *serviceHub {
 	t.Helper()
-	requireStandardPorts(t)
-	requireServiceSDK(t)
-	h := &serviceHub{t: t, ip: fmt.Sprintf("127.%d.%d.4", 64+rand.N(64), rand.N(256)), dir: t.TempDir()}
-	var err error
-	h.host, err = host.Open(host.Config{
-		Dir: h.dir, Address: h.ip, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- h.host.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+	return &serviceHub{newAMQPHub(t, func(c *host.Config) { c.MQTTPort, c.HTTPSPort, c.ConsumerGroups = 0, 0, groups })}
 }
-
-func (h *serviceHub) root() string { return filepath.Join(h.dir, "root.pem") }
 
 // script starts a script, which may take a minute.
 func (h *serviceHub) script(t *testing.T, args ...string) *script {
@@ -73,7 +45,7 @@ func (h *serviceHub) script(t *testing.T, args ...string) *script {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &script{t: t, lines: bufio.NewScanner(out), in: json.NewEncoder(in)}
+	s := &script{t: t, kill: cmd.Process.Kill, lines: bufio.NewScanner(out), in: json.NewEncoder(in)}
 	s.lines.Buffer(nil, 4<<20)
 	t.Cleanup(func() {
 		cancel()
@@ -90,6 +62,7 @@ type script struct {
 	t     *testing.T
 	lines *bufio.Scanner
 	in    *json.Encoder
+	kill  func() error
 }
 
 // line is a line of a script; each kind has some of the fields.
@@ -114,6 +87,7 @@ type line struct {
 		EnqueuedOn     time.Time
 	}
 	Waiting     string
+	Owns        string
 	Closed      string
 	Error       string
 	Message     string
@@ -168,20 +142,10 @@ func (s *script) events(n int) []*line {
 	return all
 }
 
-// register makes an identity and returns its connection string.
-func (h *serviceHub) register(id iot.Identity) string {
+// add registers an identity with a key, and returns its connection string.
+func (h *serviceHub) add(id iot.Identity) string {
 	h.t.Helper()
-	made, err := h.host.Registry().Create(registry.Entry{Registration: iot.Registration{
-		Identity: id, Enabled: true, Auth: iot.Authentication{Type: iot.AuthSAS},
-	}})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	text := fmt.Sprintf("HostName=%s;DeviceId=%s", h.ip, id.Device)
-	if id.IsModule() {
-		text += ";ModuleId=" + id.Module
-	}
-	return text + ";SharedAccessKey=" + made[0].Auth.PrimaryKey.Reveal()
+	return h.register(id, iot.Authentication{Type: iot.AuthSAS})
 }
 
 // send stores numbered telemetry of an identity.
@@ -220,7 +184,7 @@ func (h *serviceHub) send(id iot.Identity, from, to int) {
 func TestEventHubsSDKReadsALiveStream(t *testing.T) {
 	h := newServiceHub(t)
 	pump := iot.DeviceIdentity("pump")
-	h.register(pump)
+	h.add(pump)
 	h.send(pump, 0, 10)
 	partition := h.host.Events().PartitionOf(pump)
 
@@ -268,7 +232,7 @@ func checkEvents(t *testing.T, all []*line, first int) {
 func TestEventHubsSDKReadsWhatIsNewAndIsTakenOver(t *testing.T) {
 	h := newServiceHub(t)
 	pump := iot.DeviceIdentity("pump")
-	h.register(pump)
+	h.add(pump)
 	h.send(pump, 0, 10)
 	partition := fmt.Sprint(h.host.Events().PartitionOf(pump))
 
@@ -323,8 +287,8 @@ func (s *script) command(device, id, do string) *line {
 
 func TestServiceSDKSendsCommandsAndHearsFeedback(t *testing.T) {
 	h := newServiceHub(t)
-	device := h.register(iot.DeviceIdentity("pump-7'(1)"))
-	h.register(iot.DeviceIdentity("idle"))
+	device := h.add(iot.DeviceIdentity("pump-7'(1)"))
+	h.add(iot.DeviceIdentity("idle"))
 	service := h.script(t, "js/service.js", h.host.ConnectionString(registry.Service))
 	service.until("it is ready", func(l *line) bool { return l.Ready })
 	for _, protocol := range []string{"mqtt", "amqp"} {
@@ -380,5 +344,51 @@ func TestAHubsOwnConnectionStringLeadsToItsEvents(t *testing.T) {
 	l := h.script(t, "js/redirect.js", h.ip, cs.PolicyName, cs.Key.Reveal()).until("the redirect", func(l *line) bool { return l.Hub != nil })
 	if l.Hub.Name != "sluice-hub" || l.Message != h.ip || l.Sent != "amqps://"+h.ip+":5671/sluice-hub/$management" {
 		t.Errorf("it leads to %+v, %+v", l.Hub, l)
+	}
+}
+
+func TestD1_AConsumerThatIsKilledIsSucceededFromItsCheckpoints(t *testing.T) {
+	h := newServiceHub(t, "reports")
+	ids := []iot.Identity{iot.DeviceIdentity("pump"), iot.DeviceIdentity("valve"), iot.DeviceIdentity("fan"), iot.DeviceIdentity("lamp")}
+	for _, id := range ids {
+		h.add(id)
+		h.send(id, 0, 20)
+	}
+	seen := map[string]int{} // how often, by device and message
+	note := func(l *line) bool {
+		if l.Event == nil {
+			return false
+		}
+		seen[fmt.Sprint(l.Event.SystemProperties["iothub-connection-device-id"], " ", l.Event.MessageID)]++
+		return true
+	}
+	file := filepath.Join(t.TempDir(), "checkpoints.json")
+	first := h.script(t, "js/group.js", h.host.EventsString(), "reports", file)
+	for range 50 {
+		first.until("the first consumer reads", note)
+	}
+	second := h.script(t, "js/group.js", h.host.EventsString(), "reports", file)
+	second.until("the second consumer gets a partition", func(l *line) bool { note(l); return l.Owns != "" })
+	if err := first.kill(); err != nil {
+		t.Fatal(err)
+	}
+	for first.lines.Scan() { // what it had said
+		var l line
+		if json.Unmarshal(first.lines.Bytes(), &l) == nil {
+			note(&l)
+		}
+	}
+	for _, id := range ids {
+		h.send(id, 20, 30)
+	}
+	for len(seen) < 30*len(ids) {
+		second.until(fmt.Sprintf("the second consumer reads the rest; %d of %d are read", len(seen), 30*len(ids)), note)
+	}
+	twice := 0
+	for _, n := range seen {
+		twice += n - 1
+	}
+	if twice > 4*10 {
+		t.Errorf("%d events were read again, although there are checkpoints", twice)
 	}
 }
