@@ -38,6 +38,8 @@ type Config struct {
 	Listen  Listen
 	Hub     Hub
 	Storage Storage
+	Metrics Metrics
+	Limits  Limits
 
 	LogLevel string
 	Ignored  []string // keys of IoT Edge's that have no effect here
@@ -99,6 +101,7 @@ func Parse(data []byte, dir string) (*Config, error) {
 	}
 	p := problems{}
 	c := f.config(dir, &p)
+	f.Sluice.operator(c, &p)
 	c.Ignored = ignored
 	if err := p.err(); err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		Listen:  Listen{MQTT: 8883, AMQP: 5671, HTTPS: 443},
 		Hub:     Hub{Protocol: upstream.MQTT, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
+		Metrics: Metrics{Address: "127.0.0.1:9600", Identities: 1000},
+		Limits:  Limits{FailedLogins: 20, FailedLoginRate: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

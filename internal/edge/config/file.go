@@ -89,6 +89,8 @@ type sluice struct {
 		MinFree    *int64 `toml:"min_free_bytes"`
 		TimeToLive *int64 `toml:"time_to_live_secs"`
 	} `toml:"storage"`
+	Metrics metrics `toml:"metrics"`
+	Limits  limits  `toml:"limits"`
 }
 
 type ignoredByIntent struct {
