@@ -167,6 +167,18 @@ func (s *site) node(ca string, args ...string) string {
 	return output(s.t, cmd)
 }
 
+// tryNode runs a script, which may fail.
+func (s *site) tryNode(ca string, args ...string) (string, error) {
+	cmd := exec.CommandContext(s.t.Context(), "node", args...)
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+ca)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%w: %s%s", err, out.String(), complaints.String())
+	}
+	return out.String(), nil
+}
+
 func output(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var out, complaints bytes.Buffer
