@@ -218,6 +218,7 @@ func (r *LinkRequest) accept(role Role, k *linkConfig) bool {
 		panic(fmt.Sprintf("amqp10: link %q accepted as a %v; it is a %v", r.Name, role, l.key.role))
 	}
 	if l.over || l.attachSent {
+		l.agreed = true // too late: the end of it is still to be told
 		return false
 	}
 	if k.source == nil {
