@@ -24,7 +24,10 @@ type link struct {
 }
 
 // An ending is either end of a link.
-type ending interface{ CloseWith(*amqp10.Error) }
+type ending interface {
+	CloseWith(*amqp10.Error)
+	Err() error
+}
 
 // open accepts a link, or returns why not. It is the identity's turn.
 func (m *member) open(r *amqp10.LinkRequest, n node) error {
@@ -123,6 +126,9 @@ func (l *link) attached(end ending) {
 	c.mu.Unlock()
 	if closing != nil {
 		end.CloseWith(closing)
+	}
+	if err := end.Err(); err != nil {
+		l.closed(err) // also if it has never been there, and OnClose is not called
 	}
 }
 
