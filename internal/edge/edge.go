@@ -12,6 +12,7 @@ import (
 	"sluice/internal/amqphead"
 	"sluice/internal/edge/config"
 	"sluice/internal/gateway"
+	"sluice/internal/limit"
 	"sluice/internal/mqtthead"
 	"sluice/internal/spool"
 	"sluice/internal/tlsx"
@@ -35,6 +36,9 @@ type Edge struct {
 	amqpFrom *tlsx.Listener
 	web      *webhead.Head
 	webFrom  *tlsx.Listener // nil if the port could not be had
+	metrics  net.Listener   // nil if there are none
+
+	addresses *limit.Addresses // that fail; nil if nobody minds
 
 	fatal chan error // has the first failure of a disk; capacity 1
 	undo  []func() error
@@ -49,7 +53,7 @@ type Edge struct {
 func Open(cfg *config.Config, log *slog.Logger) (*Edge, error) {
 	e := &Edge{cfg: cfg, log: log, fatal: make(chan error, 1)}
 	for _, step := range []func() error{
-		e.openStores, e.openCertificate, e.openGateway, e.bind,
+		e.openStores, e.openCertificate, e.openGateway, e.bind, e.bindMetrics,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(fmt.Errorf("gateway: %w", err), e.Close())
@@ -160,12 +164,15 @@ func (e *Edge) openGateway() error {
 		State:   e.sessions.db,
 		Roots:   devices.current,
 		TTL:     e.cfg.Storage.TimeToLive,
+		Rate:    e.cfg.Limits.MessageRate,
+		Meters:  e.cfg.Metrics.Identities,
 		Log:     e.log,
 	})
 	return err
 }
 
 func (e *Edge) bind() (err error) {
+	e.openLimits()
 	if e.listener, err = e.bindPort("MQTT", e.cfg.Listen.MQTT, "mqtt_port"); err != nil {
 		return err
 	}
@@ -173,12 +180,12 @@ func (e *Edge) bind() (err error) {
 		return err
 	}
 	e.mqtt = &mqtt.Server{
-		Backend: mqtthead.New(e.gateway, mqtthead.Options{Sessions: e.sessions, Log: e.log}),
+		Backend: mqtthead.New(e.hub(), mqtthead.Options{Sessions: e.sessions, Log: e.log}),
 		Limits:  mqtt.Limits{ShutdownGrace: drainGrace},
 		TLS:     tlsx.ServerConfig(e.cert.Certificate),
 		Log:     e.log,
 	}
-	e.amqp = amqphead.New(e.gateway, amqphead.Options{ContainerID: e.cfg.HostName, Log: e.log}).Server()
+	e.amqp = amqphead.New(e.hub(), amqphead.Options{ContainerID: e.cfg.HostName, Log: e.log}).Server()
 	return e.bindHTTPS()
 }
 
@@ -188,7 +195,7 @@ func (e *Edge) bindPort(protocol string, port int, key string) (*tlsx.Listener, 
 	if err != nil {
 		return nil, err
 	}
-	l := tlsx.Listen(raw, tlsx.Limits{MaxConns: perListener()}, e.log)
+	l := e.bounded(raw)
 	e.undo = append(e.undo, func() error { _ = l.Close(); return nil }) // Run may have closed it
 	return l, nil
 }

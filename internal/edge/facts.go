@@ -37,6 +37,9 @@ func (e *Edge) tell() {
 		}
 		e.log.Info("listening for "+l.protocol, "address", l.at.String(), "connections", perListener())
 	}
+	if at := e.MetricsAddr(); at != nil {
+		e.log.Info("metrics and health", "address", at.String())
+	}
 }
 
 func addresses[T interface{ String() string }](list []T) []string {

@@ -24,13 +24,13 @@ func (e *Edge) bindHTTPS() error {
 		return nil
 	}
 	e.webFrom = l
-	e.web = webhead.New(e.gateway, webhead.Options{
+	e.web = webhead.New(e.hub(), webhead.Options{
 		MQTT: &mqtt.Server{
-			Backend: mqtthead.New(e.gateway, mqtthead.Options{Protocol: "mqtt-ws", Sessions: e.sessions, Log: e.log}),
+			Backend: mqtthead.New(e.hub(), mqtthead.Options{Protocol: "mqtt-ws", Sessions: e.sessions, Log: e.log}),
 			Limits:  mqtt.Limits{ShutdownGrace: drainGrace},
 			Log:     e.log,
 		},
-		AMQP: amqphead.New(e.gateway, amqphead.Options{Protocol: "amqp-ws", ContainerID: e.cfg.HostName, Log: e.log}).Server(),
+		AMQP: amqphead.New(e.hub(), amqphead.Options{Protocol: "amqp-ws", ContainerID: e.cfg.HostName, Log: e.log}).Server(),
 		Log:  e.log,
 	})
 	return nil
@@ -53,7 +53,7 @@ func (e *Edge) serveHTTPS(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(ended); _ = e.web.Close() }) // never fails
-	handler := scopeapi.Handler(e.gateway, e.web, e.log) // for gateways below
+	handler := scopeapi.Handler(e.gateway, e.web, e.log)                             // for gateways below
 	err := webhead.Serve(ctx, e.webFrom, handler, webhead.ServeOptions{
 		TLS: tlsx.ServerConfig(e.cert.Certificate), Grace: drainGrace, Log: e.log,
 	})

@@ -21,6 +21,15 @@ func listen(protocol, host string, port int, key string) (net.Listener, error) {
 	return nil, fmt.Errorf("cannot listen for %s on %s: %w%s", protocol, addr, cause(err), advice(err, port, key))
 }
 
+// listenAt is listen for what has host and port in one key.
+func listenAt(what, addr, key string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("cannot listen for %s on %s: %w; choose another %s", what, addr, cause(err), key)
+}
+
 // cause leaves out of an error what the message says already.
 func cause(err error) error {
 	var no syscall.Errno

@@ -33,6 +33,7 @@ func Plan(cfg *config.Config) ([]Fact, error) {
 		{"listen for MQTT", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.MQTT))},
 		{"listen for AMQP", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.AMQP))},
 		{"listen for HTTPS", net.JoinHostPort(cfg.Listen.Address, strconv.Itoa(cfg.Listen.HTTPS))},
+		{"metrics", cmp.Or(cfg.Metrics.Address, "none")},
 		{"storage", storageFact(cfg.Storage)},
 	}
 	server, err := serverFact(cfg)

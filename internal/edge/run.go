@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"sluice/internal/tlsx"
-	"sluice/mqtt"
 )
 
 const (
@@ -54,6 +53,7 @@ func (e *Edge) run(ctx context.Context) error {
 	wg.Go(func() { e.gateway.Run(behind) })
 	wg.Go(func() { e.cert.run(behind) })
 	wg.Go(func() { e.report(behind) })
+	wg.Go(func() { e.serveMetrics(behind) })
 	err := e.serve(ctx)
 	if err == nil {
 		e.log.Info("stopped serving; closing")
@@ -69,7 +69,7 @@ func (e *Edge) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	served := make(chan error, 3)
-	go func() { served <- serveMQTT(ctx, e.mqtt, e.listener) }()
+	go func() { served <- e.serveMQTT(ctx, e.listener) }()
 	go func() { served <- e.serveAMQP(ctx) }()
 	go func() { served <- e.serveHTTPS(ctx) }()
 	first := <-served
@@ -88,7 +88,7 @@ func (e *Edge) serveAMQP(ctx context.Context) error {
 // serveMQTT serves the listener until ctx ends or it fails, and returns when all
 // connections have ended. The server is given the sockets below, which it reads
 // with less memory than anything around them.
-func serveMQTT(ctx context.Context, server *mqtt.Server, l *tlsx.Listener) error {
+func (e *Edge) serveMQTT(ctx context.Context, l *tlsx.Listener) error {
 	ctx, end := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -106,8 +106,8 @@ func serveMQTT(ctx context.Context, server *mqtt.Server, l *tlsx.Listener) error
 			return fmt.Errorf("MQTT: accept: %w", err)
 		}
 		wg.Go(func() {
-			defer c.Close()                        //nolint:errcheck // closed below already
-			_ = server.ServeConn(ctx, socketOf(c)) // the server has logged it
+			defer c.Close()                                //nolint:errcheck // closed below already
+			e.ended(c, e.mqtt.ServeConn(ctx, socketOf(c))) // the server has logged it
 		})
 	}
 }

@@ -63,6 +63,9 @@ type Options struct {
 	// IdleTimeout is how long an identity's uplink stays open with nothing to
 	// say; 0 means one minute.
 	IdleTimeout time.Duration
+	// Rate is how many messages a second an identity may send before it is
+	// slowed; 0 means no limit.
+	Rate float64
 	// Meters is how many identities are counted each by itself; 0 means
 	// [meter.DefaultMax].
 	Meters int

@@ -36,8 +36,19 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 			return
 		}
 		s.stored(sums)
-		done(nil)
+		s.acknowledge(len(batch), done)
 	})
+}
+
+// acknowledge tells the sender that n messages are safe: at once, or, if it sends
+// faster than it may, when that many are within its rate. Its head stops reading
+// from a sender that has waited for too many, as IoT Hub slows one down.
+func (s *session) acknowledge(n int, done func(error)) {
+	if s.pace == nil {
+		done(nil)
+		return
+	}
+	s.pace.Done(n, func() { done(nil) })
 }
 
 // entries makes the records of a batch, and the sums of what is in it.

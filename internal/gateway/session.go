@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sluice/internal/gateway/meter"
+	"sluice/internal/limit"
 	"sluice/internal/presence"
 	"sluice/iot"
 )
@@ -11,14 +12,22 @@ type session struct {
 	presence.Seat
 	g     *Gateway
 	meter *meter.Meter // set when it has its seat
+	pace  *limit.Pace  // nil without a limit
 	down  downlink
 }
 
 var _ iot.Session = (*session)(nil)
 
+// burstSeconds is how long an identity must have been quiet to send as much at once
+// as it may in that time.
+const burstSeconds = 10
+
 func (g *Gateway) newSession() *session {
 	s := &session{g: g}
 	s.down.s = s
+	if rate := g.opt.Rate; rate > 0 {
+		s.pace = limit.NewPace(rate, max(1, int(rate*burstSeconds)))
+	}
 	return s
 }
 
@@ -32,6 +41,9 @@ func (s *session) Close() error {
 func (g *Gateway) left(s *session) {
 	g.counts.Disconnected.Add(1)
 	g.meters.Of(s.Identity()).Add(meter.Series{Quantity: meter.Disconnects}, 1)
+	if s.pace != nil {
+		s.pace.End()
+	}
 	s.down.mu.Lock()
 	offer, inputs, end := s.down.offer, s.down.inputs, s.down.end
 	s.down.offer = nil

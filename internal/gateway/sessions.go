@@ -19,6 +19,9 @@ func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot
 		s = g.newSession()
 		err = g.sessions.Enter(s, creds, client)
 	}
+	if _, asOf := g.scope.Len(); err != nil && asOf.IsZero() {
+		err = &iot.Error{Kind: iot.Unavailable, Op: "connect", Identity: creds.Identity, Detail: "the hub has not yet said whom this gateway serves", Err: err}
+	}
 	if err != nil {
 		g.connectFailed(creds.Identity, err)
 		return nil, err
