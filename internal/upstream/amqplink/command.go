@@ -54,8 +54,8 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 
 func (c *commands) attach() error {
 	s := c.s
-	ctx, cancel := s.operate(context.Background())
-	defer cancel()
+	ctx, done := s.operate(context.Background())
+	defer done()
 	lane, err := s.channel()
 	if err != nil {
 		return err

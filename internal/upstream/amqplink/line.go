@@ -3,6 +3,8 @@ package amqplink
 import (
 	"context"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"sluice/amqp10"
 	"sluice/iot"
@@ -15,6 +17,7 @@ type line struct {
 	conn   *amqp10.Conn
 	err    error
 	tokens tokenDesk
+	heard  atomic.Int64 // when the hub last answered something, in ns since 1970
 
 	// Guarded by pool.mu.
 	users    int // sessions, and those that are about to be
@@ -113,6 +116,32 @@ func (l *line) Attach(r *amqp10.LinkRequest) {
 func (l *line) Closed(err error) {
 	for _, s := range l.leave() {
 		s.end(lost(s.id, err))
+	}
+}
+
+// answered notes that the hub has answered something that we sent.
+func (l *line) answered() { l.heard.Store(time.Now().UnixNano()) }
+
+// doubt is called when something that was sent at since was not answered in time.
+// If nothing else was answered either, what we send does not arrive, whatever comes
+// back: the connection is closed.
+func (l *line) doubt(since time.Time) {
+	if l.heard.Load() < since.UnixNano() {
+		l.conn.CloseWith(amqp10.Errorf(amqp10.ErrConnectionForced, "nothing was answered since %s", since.UTC().Format(time.RFC3339)))
+	}
+}
+
+// operate returns a context for one exchange with the hub, and what is called at
+// its end: if it took all the time that there is, the connection is in doubt.
+func (l *line) operate(ctx context.Context) (context.Context, func()) {
+	began := time.Now()
+	limit := l.pool.cfg.OperationTimeout
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	return ctx, func() {
+		cancel()
+		if time.Since(began) >= limit {
+			l.doubt(began)
+		}
 	}
 }
 

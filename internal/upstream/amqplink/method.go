@@ -32,8 +32,8 @@ func (s *session) Methods(invoke func(iot.MethodCall, func(iot.MethodResult))) (
 		before.Close()
 	}
 	c := &calls{invoke: invoke}
-	ctx, cancel := s.operate(context.Background())
-	defer cancel()
+	ctx, done := s.operate(context.Background())
+	defer done()
 	links, err := s.duplex(ctx, "/methods/devicebound", "methods", c.called)
 	if err != nil {
 		return nil, failure("methods", s.id, err)

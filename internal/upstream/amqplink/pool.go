@@ -99,8 +99,8 @@ func (p *Pool) connect(ctx context.Context, creds iot.Credentials, client iot.Cl
 		l.release()
 		return nil, ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.OperationTimeout)
-	defer cancel()
+	ctx, done := l.operate(ctx)
+	defer done()
 	p.takeOver(creds.Identity)
 	s := newSession(l, creds, client)
 	if err := s.open(ctx, creds); err != nil {

@@ -92,15 +92,14 @@ func (s *session) Renew(ctx context.Context, creds iot.Credentials) error {
 	case <-ctx.Done():
 		return failure("renew", s.id, ctx.Err())
 	}
-	ctx, cancel := s.operate(ctx)
-	defer cancel()
+	ctx, done := s.operate(ctx)
+	defer done()
 	return failure("renew", s.id, s.line.tokens.put(ctx, s.id, creds.Token))
 }
 
-// operate returns a context for one exchange with the hub.
-func (s *session) operate(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.line.pool.cfg.OperationTimeout)
-}
+// operate returns a context for one exchange with the hub, and what is called at
+// its end.
+func (s *session) operate(ctx context.Context) (context.Context, func()) { return s.line.operate(ctx) }
 
 func (s *session) err() error {
 	s.mu.Lock()

@@ -380,3 +380,49 @@ func TestTokensGoOnAfterTheirLinkWasClosed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestU4_AHubThatAnswersNothingLosesTheConnection(t *testing.T) {
+	h := startHub(t)
+	h.telemetry = func(c *fakeConn, d *amqp10.Delivery) { c.hold(d) }
+	p := h.pool(func(c *Config) { c.OperationTimeout = 50 * time.Millisecond })
+	ended := make(chan error, 2)
+	a := h.connect(p, iot.DeviceIdentity("a"), func(err error) { ended <- err })
+	h.connect(p, iot.DeviceIdentity("b"), func(err error) { ended <- err })
+	a.Send(body1("x"), func(error) {})
+	for range 2 {
+		if err := await(t, ended, "the end of a session"); !iot.KindOf(err).Retryable() {
+			t.Errorf("ended with %v", err)
+		}
+	}
+}
+
+func TestU11_AnOperationThatIsStuckLosesOneSessionOnly(t *testing.T) {
+	h := startHub(t)
+	h.telemetry = func(c *fakeConn, d *amqp10.Delivery) {
+		if m, _ := d.Message(); string(m.Data[0]) == "stuck" {
+			c.hold(d)
+			return
+		}
+		d.Accept()
+	}
+	p := h.pool(func(c *Config) { c.OperationTimeout = 100 * time.Millisecond })
+	ended := make(chan error, 2)
+	a := h.connect(p, iot.DeviceIdentity("a"), func(err error) { ended <- err })
+	b := h.connect(p, iot.DeviceIdentity("b"), func(err error) { ended <- err })
+	a.Send(body1("stuck"), func(error) {})
+	done := make(chan error, 1)
+	b.Send(body1("x"), func(err error) { done <- err })
+	if err := await(t, done, "done"); err != nil {
+		t.Error(err)
+	}
+	if err := await(t, ended, "the end of the stuck session"); iot.KindOf(err) != iot.Timeout {
+		t.Errorf("ended with %v", err)
+	}
+	b.Send(body1("x"), func(err error) { done <- err })
+	if err := await(t, done, "done"); err != nil || len(ended) != 0 {
+		t.Errorf("the other session: %v", err)
+	}
+	if _, err := b.Twin(t.Context()); iot.KindOf(err) != iot.Timeout {
+		t.Errorf("a twin that never comes: %v", err)
+	}
+}

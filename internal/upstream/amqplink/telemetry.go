@@ -153,6 +153,7 @@ func (t *telemetry) flush() (ready []*batch) {
 // outcome is what the hub made of a part.
 func (t *telemetry) outcome(b *batch, o amqp10.Outcome, err error) {
 	if err == nil {
+		t.s.line.answered()
 		err = outcomeError("send", t.s.id, o)
 	} else {
 		err = failure("send", t.s.id, err)
@@ -225,13 +226,18 @@ func (t *telemetry) overdue() {
 	limit := t.s.line.pool.cfg.OperationTimeout
 	t.mu.Lock()
 	t.watch = nil
+	var since time.Time
 	late := len(t.flight) > 0 && time.Since(t.flight[0].since) >= limit
+	if late {
+		since = t.flight[0].since
+	}
 	if !late && t.over == nil {
 		t.observe()
 	}
 	t.mu.Unlock()
 	if late {
 		t.s.end(iot.Errorf(iot.Timeout, "send", t.s.id, "not accepted within %s", limit))
+		t.s.line.doubt(since)
 	}
 }
 

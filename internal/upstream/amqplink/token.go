@@ -162,6 +162,7 @@ func (d *tokenDesk) forget(request string) {
 // answered takes an answer to whoever waits for it.
 func (d *tokenDesk) answered(in *amqp10.Delivery) {
 	in.Accept()
+	d.line.answered()
 	msg, err := in.Message()
 	if err != nil || msg.Properties == nil {
 		return

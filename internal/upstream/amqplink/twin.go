@@ -94,8 +94,8 @@ func (s *session) PatchReported(ctx context.Context, patch json.RawMessage) (int
 
 // DesiredChanges subscribes at the hub.
 func (s *session) DesiredChanges(changed func(json.RawMessage)) (iot.Subscription, error) {
-	ctx, cancel := s.operate(context.Background())
-	defer cancel()
+	ctx, done := s.operate(context.Background())
+	defer done()
 	t, err := s.twinDesk(ctx)
 	if err != nil {
 		return nil, failure("desired", s.id, err)
@@ -147,8 +147,8 @@ func twinRequest(id, operation, resource string, body []byte) *amqp10.Message {
 
 // ask sends a request and waits for its answer.
 func (s *session) ask(ctx context.Context, op, operation, resource string, body []byte) (*amqp10.Message, error) {
-	ctx, cancel := s.operate(ctx)
-	defer cancel()
+	ctx, done := s.operate(ctx)
+	defer done()
 	t, err := s.twinDesk(ctx)
 	if err != nil {
 		return nil, failure(op, s.id, err)
@@ -198,6 +198,7 @@ func (t *twinDesk) take(_ *duplex, in *amqp10.Delivery) {
 		return
 	}
 	in.Accept()
+	t.s.line.answered()
 	if msg.Properties != nil && msg.Properties.CorrelationID != nil {
 		id := correlation(msg.Properties.CorrelationID)
 		t.mu.Lock()
