@@ -1,0 +1,116 @@
+package module
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// descends reports whether a process is of the session that leader began, or a
+// descendant of leader. Neither can be pretended.
+func descends(pid, leader int) bool {
+	if sid, err := unix.Getsid(pid); err == nil && sid == leader {
+		return true
+	}
+	for pid > 1 {
+		if pid == leader {
+			return true
+		}
+		pid = parentOf(pid)
+	}
+	return false
+}
+
+// parentOf is 0 for a process that has gone.
+func parentOf(pid int) int {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may have anything in it.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
+}
+
+// killMarked kills the processes whose environment has the variable: with exactly
+// the value, or with one that begins with it. It waits until they have ended, but
+// not after the limit, and returns how many there were.
+func killMarked(value string, exact bool, limit time.Duration) (int, error) {
+	names, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	late := time.Now().Add(limit)
+	n := 0
+	var errs []error
+	for _, name := range names {
+		pid, err := strconv.Atoi(name.Name())
+		if err != nil || pid == os.Getpid() || !marked(pid, value, exact) {
+			continue
+		}
+		n++
+		errs = append(errs, killOne(pid, value, exact, late))
+	}
+	return n, errors.Join(errs...)
+}
+
+// marked reads the environment that a process was started with.
+func marked(pid int, value string, exact bool) bool {
+	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	if err != nil {
+		return false // it has gone, or it is another user's
+	}
+	want := "\x00" + markVariable + "=" + value
+	if exact {
+		want += "\x00"
+	}
+	return bytes.Contains(append([]byte{0}, env...), []byte(want))
+}
+
+// killOne kills a process if its number still is that of a marked one, and waits.
+func killOne(pid int, value string, exact bool, late time.Time) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing is written to it
+	if !marked(pid, value, exact) {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return nil
+		}
+		return os.NewSyscallError("pidfd_send_signal", err)
+	}
+	return awaitPidfd(fd, late)
+}
+
+// awaitPidfd waits for the end of a process.
+func awaitPidfd(fd int, late time.Time) error {
+	for {
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(0, time.Until(late)).Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return os.NewSyscallError("poll", err)
+		case ready == 0:
+			return errors.New("a process does not end, though it was killed")
+		default:
+			return nil
+		}
+	}
+}

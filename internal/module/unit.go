@@ -1,0 +1,328 @@
+package module
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"sluice/internal/workload"
+)
+
+// identityEvery is how often a module without an identity is looked for. It is asked
+// of memory, most of the time.
+const identityEvery = 2 * time.Second
+
+// sweepLimit bounds the wait for processes that were killed.
+const sweepLimit = 5 * time.Second
+
+// A unit is one module of the deployment, and the goroutine that looks after it.
+type unit struct {
+	r    *Runtime
+	name string
+	book *logbook
+	wake chan struct{} // there are other orders
+	done chan struct{} // closed when the goroutine has ended
+	end  context.CancelFunc
+
+	tried chan struct{} // closed when a start was tried, or there was none to try
+	once  sync.Once
+
+	mu     sync.Mutex
+	orders int // counts what a running process must be ended for
+	status Status
+	next   time.Time // when to start; zero for never
+}
+
+func (r *Runtime) newUnit(s Spec) *unit {
+	u := &unit{
+		r: r, name: s.Name,
+		book:  newLogbook(filepath.Join(r.opt.Dir, "logs", s.Name+".log"), r.log),
+		wake:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+		tried: make(chan struct{}),
+	}
+	u.status.State = Unknown
+	u.order(s)
+	ctx, end := context.WithCancel(context.Background())
+	u.end = end
+	go func() {
+		defer close(u.done)
+		u.run(ctx)
+	}()
+	return u
+}
+
+// order says what the module is to be from now on. The process is ended if what it
+// is has changed; other changes reach it where it stands.
+func (u *unit) order(s Spec) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.status.Spec
+	u.status.Spec = s
+	rests := u.status.PID == 0 && before.Restart != s.Restart // another policy may want it back
+	if u.orders == 0 || rests || !before.sameProcess(&s) {
+		u.anew()
+	}
+	u.rest()
+	u.book.limit(max(s.options.maxSize, 1), max(s.options.maxFile, 1))
+	u.poke()
+}
+
+// rest puts a module down that is not to run. u.mu is held.
+func (u *unit) rest() {
+	s := &u.status.Spec
+	if s.Type == TypeProcess && !s.Stopped {
+		return
+	}
+	u.next = time.Time{}
+	switch {
+	case u.status.PID != 0: // it is being ended
+	case s.Stopped:
+		u.status.State, u.status.Description = Stopped, "stopped"
+	default:
+		u.status.State = Failed
+		u.status.Description = fmt.Sprintf("type %q is not supported here; only %q is", s.Type, TypeProcess)
+	}
+}
+
+// anew lets the module be started at once. u.mu is held.
+func (u *unit) anew() {
+	u.orders++
+	u.next = time.Now()
+	u.status.Restarts = 0
+}
+
+// restart ends the process, if there is one, and starts another.
+func (u *unit) restart() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.status.Spec.Type != TypeProcess || u.status.Spec.Stopped {
+		return fmt.Errorf("module %s: %s", u.name, u.status.Description)
+	}
+	u.anew()
+	u.status.Restarted = time.Now()
+	u.poke()
+	return nil
+}
+
+func (u *unit) poke() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (u *unit) get() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.status
+}
+
+// attempted notes that a start was tried, or there is none to try.
+func (u *unit) attempted() { u.once.Do(func() { close(u.tried) }) }
+
+// run keeps the module as it was ordered until ctx ends.
+func (u *unit) run(ctx context.Context) {
+	defer u.book.close()
+	defer u.attempted()
+	var api socket
+	defer api.close()
+	for u.due(ctx) {
+		s, orders := u.take()
+		u.attempt(ctx, s, orders, &api)
+		u.attempted()
+		u.r.changed()
+	}
+}
+
+// take returns the orders.
+func (u *unit) take() (Spec, int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.status.Spec, u.orders
+}
+
+// due waits until the module is to be started; false if ctx ended before.
+func (u *unit) due(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		u.mu.Lock()
+		next := u.next
+		u.mu.Unlock()
+		pause := time.Until(next)
+		if next.IsZero() {
+			u.attempted()
+			pause = time.Hour // or until there are orders
+		} else if pause <= 0 {
+			return true
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-u.wake:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	return false
+}
+
+// attempt starts the module and stays with it until it has ended.
+func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
+	_, generation, ok := u.r.opt.Keys(ctx, u.name)
+	if !ok {
+		u.note(orders, func(st *Status) (time.Duration, bool) {
+			st.State, st.Description = Waiting, "the hub has no identity for it, or has not been asked yet"
+			return identityEvery, true
+		})
+		return
+	}
+	// The kernel kills the process when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	p, err := u.start(&s, generation, api)
+	if err != nil {
+		u.r.log.Error("module not started", "module", u.name, "err", err)
+		u.note(orders, func(st *Status) (time.Duration, bool) { return st.fail(err, u.r.opt.Backoff) })
+		return
+	}
+	u.r.log.Info("module started", "module", u.name, "pid", p.pid())
+	u.attempted()
+	u.r.changed()
+	asked := u.watch(ctx, p, orders, s.options)
+	u.sweep()
+	u.r.log.Info("module ended", "module", u.name, "pid", p.pid(), "code", p.code, "asked", asked)
+	u.note(orders, func(st *Status) (time.Duration, bool) { return st.end(p.code, asked, u.r.opt.Backoff, time.Now()) })
+}
+
+// note changes the status and says when the module is to be started next, unless
+// there are other orders, which say so themselves.
+func (u *unit) note(orders int, change func(*Status) (time.Duration, bool)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	pause, again := change(&u.status)
+	switch {
+	case u.orders != orders:
+		u.rest()
+	case again:
+		u.next = time.Now().Add(pause)
+	default:
+		u.next = time.Time{}
+	}
+}
+
+// watch returns when the process has ended, and whether it was told to.
+func (u *unit) watch(ctx context.Context, p *process, orders int, o options) (asked bool) {
+	for {
+		select {
+		case <-p.gone:
+			return false
+		case <-ctx.Done():
+		case <-u.wake:
+			if _, now := u.take(); now == orders {
+				continue
+			}
+		}
+		late, stop := u.r.late(o.grace())
+		defer stop()
+		p.stop(o.StopSignal, late)
+		return true
+	}
+}
+
+// start prepares all that a process needs, and starts it.
+func (u *unit) start(s *Spec, generation string, api *socket) (*process, error) {
+	who, err := accountOf(s.options.User)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := u.r.workingDir(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := api.open(u, who); err != nil {
+		return nil, err
+	}
+	if len(s.options.idle) > 0 {
+		u.r.log.Warn("createOptions that mean nothing to a process", "module", u.name, "options", s.options.idle)
+	}
+	// The process may connect before its number is noted; who asks for it waits.
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p, err := start(launch{argv: s.command(), env: u.r.environment(s, generation, dir), dir: dir, user: who, log: u.book})
+	if err == nil {
+		u.status.begin(p.pid(), time.Now())
+	}
+	return p, err
+}
+
+// workingDir is the directory of a module, private to it, if it names none.
+func (r *Runtime) workingDir(s *Spec) (string, error) {
+	if dir := s.options.WorkingDir; dir != "" {
+		return dir, nil
+	}
+	dir := filepath.Join(r.opt.Dir, "modules", s.Name)
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// owns reports whether a process is of the module.
+func (u *unit) owns(pid int) bool {
+	leader := u.get().PID
+	return leader != 0 && descends(pid, leader)
+}
+
+// sweep kills what the module started and is not of its group.
+func (u *unit) sweep() {
+	n, err := killMarked(u.r.mark(u.name), true, sweepLimit)
+	if n > 0 || err != nil {
+		u.r.log.Warn("processes that a module left behind were killed", "module", u.name, "count", n, "err", err)
+	}
+}
+
+// A socket is where a unit's module finds the workload API, once it was started.
+type socket struct {
+	uid  int
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// open opens the socket for an account, if it is not open for it already.
+func (s *socket) open(u *unit, who account) error {
+	if s.stop != nil && s.uid == who.uid && !s.ended() {
+		return nil
+	}
+	s.close()
+	opened, err := u.r.opt.Workload.Listen(u.r.socketPath(u.name), u.name, workload.Access{UID: who.uid, Owns: u.owns})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.uid, s.stop, s.done = who.uid, stop, make(chan struct{})
+	go func() {
+		defer close(s.done)
+		if err := opened.Serve(ctx); err != nil {
+			u.r.log.Error("workload API", "module", u.name, "err", err)
+		}
+	}()
+	return nil
+}
+
+func (s *socket) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *socket) close() {
+	if s.stop != nil {
+		s.stop()
+		<-s.done
+		s.stop = nil
+	}
+}
