@@ -28,6 +28,7 @@ type space struct {
 	mu      sync.Mutex
 	checked time.Time
 	laden   bool // the ballast is there
+	given   bool // the ballast was given up: its space is for draining, and then for it
 }
 
 // low reports whether appends are to be refused. The writer calls it.
@@ -43,7 +44,11 @@ func (sp *space) low() bool {
 
 // judge looks at the disk. mu is held.
 func (sp *space) judge() {
-	if sp.minFree <= 0 {
+	limit := max(0, sp.minFree)
+	if sp.given {
+		limit += sp.ballast
+	}
+	if limit == 0 {
 		sp.short.Store(false)
 		return
 	}
@@ -52,10 +57,10 @@ func (sp *space) judge() {
 		sp.short.Store(false) // cannot know: the write itself will tell
 		return
 	}
-	short := usage.AvailBytes < uint64(sp.minFree)
+	short := usage.AvailBytes < uint64(limit)
 	if short != sp.short.Swap(short) {
 		sp.log.Warn("spool: free space on disk", "dir", sp.dir, "refusing", short,
-			"free", usage.AvailBytes, "limit", sp.minFree)
+			"free", usage.AvailBytes, "limit", limit)
 	}
 }
 
@@ -68,7 +73,7 @@ func (sp *space) spent() {
 		sp.log.Warn("spool: no space left on disk, refusing", "dir", sp.dir)
 	}
 	if sp.laden {
-		sp.laden = false
+		sp.laden, sp.given = false, true
 		_ = sp.fs.Remove(sp.ballastName()) // if it cannot be removed, it does not help
 	}
 }
@@ -82,14 +87,14 @@ func (sp *space) restore() {
 		return
 	}
 	usage, err := sp.fs.GetDiskUsage(sp.dir)
-	if err != nil || usage.AvailBytes < uint64(2*sp.minFree+2*sp.ballast) {
+	if err != nil || usage.AvailBytes < uint64(2*max(0, sp.minFree)+2*sp.ballast) {
 		return
 	}
 	if err := sp.load(); err != nil {
 		sp.log.Warn("spool: ballast", "dir", sp.dir, "error", err)
 		return
 	}
-	sp.laden = true
+	sp.laden, sp.given = true, false
 }
 
 // load writes the ballast. Zeros are written, not a hole: it must hold real

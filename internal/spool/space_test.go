@@ -1,0 +1,50 @@
+package spool
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// disk is a file system with so much space left.
+type disk struct {
+	vfs.FS
+	free uint64
+}
+
+func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: d.free}, nil
+}
+
+// What the ballast gives up is for draining. If appends had it, the disk would be
+// full again at once, with nothing left to give up.
+func TestF1_TheSpaceOfTheBallastIsNotForAppends(t *testing.T) {
+	const ballast = 64 << 10
+	for _, minFree := range []int64{-1, 4096} {
+		least := uint64(max(0, minFree))
+		d := &disk{FS: vfs.NewMem(), free: 1 << 20}
+		sp := &space{fs: d, log: slog.New(slog.DiscardHandler), minFree: minFree, ballast: ballast}
+		refuses := func(free uint64) bool {
+			d.free, sp.checked = free, time.Time{}
+			return sp.low()
+		}
+		sp.restore()
+		if !sp.laden || refuses(least) {
+			t.Fatalf("min free %d: not at work with %d bytes left and the ballast laden", minFree, least)
+		}
+		sp.spent()
+		if !sp.short.Load() || !refuses(ballast-1) || !refuses(least+ballast-1) {
+			t.Errorf("min free %d: the ballast's space is taken by appends", minFree)
+		}
+		if refuses(least + ballast) {
+			t.Errorf("min free %d: refuses though there is space for the ballast and more", minFree)
+		}
+		d.free = 1 << 20
+		sp.restore()
+		if !sp.laden || refuses(least) {
+			t.Errorf("min free %d: not as before when space has returned", minFree)
+		}
+	}
+}
