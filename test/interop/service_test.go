@@ -347,7 +347,7 @@ func TestAHubsOwnConnectionStringLeadsToItsEvents(t *testing.T) {
 	}
 }
 
-func TestD1_AConsumerThatIsKilledIsSucceededFromItsCheckpoints(t *testing.T) {
+func TestAConsumerThatIsKilledIsSucceededFromItsCheckpoints(t *testing.T) {
 	h := newServiceHub(t, "reports")
 	ids := []iot.Identity{iot.DeviceIdentity("pump"), iot.DeviceIdentity("valve"), iot.DeviceIdentity("fan"), iot.DeviceIdentity("lamp")}
 	for _, id := range ids {

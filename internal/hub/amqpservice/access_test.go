@@ -16,7 +16,7 @@ import (
 var nodes = map[string]string{
 	"notifications": "/messages/servicebound/filenotifications",
 	"partition 1":   EventHub + "/ConsumerGroups/$default/Partitions/1",
-	"partition 2":   "amqps://" + hubName + "/" + EventHub + "/consumergroups/$Default/partitions/2/",
+	"partition 2":   "amqps://" + hubName + "/" + EventHub + "/consumergroups/%24Default/partitions/2/",
 	"management":    "$management",
 }
 
@@ -34,7 +34,7 @@ func (a *app) reach() map[string]bool {
 	return may
 }
 
-func TestTokensAllowWhatTheyWereSignedFor(t *testing.T) {
+func TestA11_TokensAllowWhatTheyWereSignedFor(t *testing.T) {
 	r := newRig(t)
 	hour := time.Hour
 	for _, c := range []struct {
@@ -74,11 +74,23 @@ func TestTokensAllowWhatTheyWereSignedFor(t *testing.T) {
 	}
 }
 
-func TestATokenOfAnotherHubIsRefused(t *testing.T) {
+func TestA11_ATokenOfAnotherHubIsRefused(t *testing.T) {
 	r := newRig(t)
 	r.serve(Options{Events: r.events, Policy: policyOf, Hosts: []string{"other.example"}})
 	if status, text := r.app(t).put(token(t, "", "service", serviceKey, time.Hour)); status != 401 {
 		t.Errorf("it is answered %d: %s", status, text)
+	}
+}
+
+func TestTheHubKnowsItsNames(t *testing.T) {
+	s := New(Options{Policy: policyOf, Hosts: []string{hubName, "10.0.0.7", "::1"}})
+	for host, want := range map[string]bool{
+		hubName: true, "HUB.example": true, hubName + ":5671": true, "10.0.0.7": true, "10.0.0.7:45671": true, "[::1]": true, "[::1]:5671": true, "::1": true,
+		"": false, "other.example": false, "x." + hubName: false, hubName + ".": false, "10.0.0.70": false,
+	} {
+		if s.serves(host) != want {
+			t.Errorf("%q is taken for another: %v", host, want)
+		}
 	}
 }
 
@@ -141,7 +153,7 @@ func expiring(t *testing.T, login *amqp10.Login) *app {
 	return &app{t: t, conn: conn, session: session, ctx: ctx}
 }
 
-func TestLinksEndWithTheirToken(t *testing.T) {
+func TestT6_LinksEndWithTheirToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := expiring(t, amqp10.LoginAnonymous())
 		notifications := amqp10.ReceiverConfig{Source: &amqp10.Source{Address: nodes["notifications"]}}
@@ -175,7 +187,7 @@ func TestLinksEndWithTheirToken(t *testing.T) {
 	})
 }
 
-func TestLinksEndWithTheTokenOfSASL(t *testing.T) {
+func TestT6_LinksEndWithTheTokenOfSASL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		text := token(t, "", "service", serviceKey, time.Minute)
 		a := expiring(t, amqp10.LoginPlain(amqp10.Credentials{User: "service@sas.root.hub", Password: text}))

@@ -32,7 +32,7 @@ type address struct {
 // parseAddress reads the address of a link. Words are read without regard to case.
 func parseAddress(text string) address {
 	p := strings.Trim(withoutHost(text), "/")
-	a := address{path: normalize(p)}
+	a := address{path: normalize(unescape(p))}
 	switch a.path {
 	case "messages/devicebound":
 		a.node = deviceBound

@@ -49,7 +49,6 @@ func readCommand(in *amqp10.Delivery) (target iot.Identity, m iot.Message, err e
 		return target, m, err
 	}
 	target, err = parseTarget(m.System.Get(iot.To))
-	m.Body = append([]byte(nil), m.Body...) // of the delivery
 	return target, m, err
 }
 

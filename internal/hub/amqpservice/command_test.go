@@ -123,7 +123,7 @@ func (d *disk) SendCommand(id iot.Identity, m iot.Message) error {
 	}
 }
 
-func TestD1_ACommandIsAcceptedOnceItIsStored(t *testing.T) {
+func TestACommandIsAcceptedOnceItIsStored(t *testing.T) {
 	r := newRig(t)
 	d := &disk{rig: r, begun: make(chan iot.Identity), write: make(chan error)}
 	r.serve(Options{Hub: d, Events: r.events, Policy: policyOf, Hosts: []string{hubName}})

@@ -2,6 +2,7 @@ package amqpservice
 
 import (
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -89,10 +90,11 @@ func (s *Service) Login(c *amqp10.Conn, k amqp10.Credentials) (amqphead.Desk, er
 
 // serves reports whether host is a name of this hub. Tokens may name a port.
 func (s *Service) serves(host string) bool {
-	name, _, _ := strings.Cut(host, ":")
-	return slices.ContainsFunc(s.opt.Hosts, func(h string) bool {
-		return strings.EqualFold(h, host) || strings.EqualFold(h, name)
-	})
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	return slices.ContainsFunc(s.opt.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 // group returns the name of a consumer group as it was configured.
