@@ -21,6 +21,10 @@ type conn struct {
 	stop   context.CancelFunc
 	opened chan struct{} // closed by begin
 
+	// settling ends a little later than life, for what the client has settled.
+	settling     context.Context
+	stopSettling context.CancelFunc
+
 	// order is in which order things happen to one identity: its tokens, its
 	// links and its end. What the hub is asked for this happens here.
 	order turns[iot.Identity]
@@ -54,6 +58,7 @@ func newConn(h *Head, a *amqp10.Conn) *conn {
 	}
 	c.order.width = orderWidth
 	c.life, c.stop = context.WithCancel(context.Background())
+	c.settling, c.stopSettling = context.WithCancel(context.Background())
 	return c
 }
 
@@ -123,6 +128,8 @@ func (c *conn) Closed(err error) {
 	c.unwatch()
 	c.mu.Unlock()
 	c.stop()
+	defer c.stopSettling()
+	defer time.AfterFunc(settleGrace, c.stopSettling).Stop()
 	c.order.close()
 	c.mu.Lock()
 	left := c.members

@@ -43,8 +43,8 @@ const (
 	// settleWidth is how many deliveries of one link are settled at a time, so
 	// that they share what the hub does to make that durable.
 	settleWidth = 8
-	// settleGrace is how long after the end of a link the hub may take to settle
-	// what the client had settled.
+	// settleGrace is how long after the end of a link, or of its connection, the
+	// hub may take to settle what the client had settled.
 	settleGrace = 3 * time.Second
 )
 
@@ -52,7 +52,7 @@ const (
 func (m *member) acceptFlow(r *amqp10.LinkRequest, l *link, ask func(func(iot.Delivery)) (iot.Subscription, error)) error {
 	f := &flow{member: m, presettled: r.SenderMode == amqp10.SendSettled}
 	f.settles.width = settleWidth
-	f.settling, f.stopSettles = context.WithCancel(context.Background())
+	f.settling, f.stopSettles = context.WithCancel(m.conn.settling)
 	sub, err := ask(f.deliver)
 	if err != nil {
 		f.stopSettles()

@@ -281,3 +281,74 @@ func BenchmarkTelemetry(b *testing.B) {
 		<-settled
 	}
 }
+
+// A hub that does not answer does not keep a connection that has ended.
+func TestAStuckHubDelaysAnEndByItsGrace(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		s.hub.settling = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		for i := range 10 {
+			s.act(fmt.Sprintf("C> put d%d", i))
+			s.act(fmt.Sprintf("C> attach c%d from /devices/d%d/messages/devicebound credit=5", i, i))
+			synctest.Wait()
+			s.hub.session(iot.DeviceIdentity(fmt.Sprint("d", i))).flow.push(iot.Delivery{LockToken: "l"})
+			synctest.Wait()
+			s.act(fmt.Sprintf("C> settle c%d accepted", i))
+		}
+		synctest.Wait()
+		begin := time.Now()
+		s.stop()
+		if took := time.Since(begin); took > 4*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		if len(s.hub.sessions) > 0 {
+			t.Errorf("%d sessions are left", len(s.hub.sessions))
+		}
+	})
+}
+
+// What a client settled just before it went is settled.
+func TestWhatWasSettledBeforeTheEndIsSettled(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		s.hub.settling = func(ctx context.Context) error {
+			select {
+			case <-time.After(time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		s.act("C> attach c2d from /devices/dev1/messages/devicebound credit=5")
+		synctest.Wait()
+		s.act("H> command dev1 l1 one")
+		synctest.Wait()
+		s.act("C> settle c2d accepted")
+		s.act("C> close")
+		time.Sleep(2 * time.Second)
+		if got := s.said("! settle dev1 l1 complete"); len(got) != 1 {
+			t.Error("the hub will deliver it again")
+		}
+	})
+}
+
+// A message that is larger than a client takes is not tried again.
+func TestTooLargeForTheClientIsRejected(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage, c *player) {
+		r, err := c.sess.AttachReceiver(t.Context(), amqp10.ReceiverConfig{
+			Source: &amqp10.Source{Address: "/devices/dev1/messages/devicebound"}, Window: 5, MaxMessageSize: 1000,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.act("H> command dev1 large " + strings.Repeat("x", 2000))
+		s.act("H> command dev1 small x")
+		if got := s.said("! settle"); len(got) != 1 || !strings.Contains(got[0], "large reject") {
+			t.Errorf("settled: %q", got)
+		}
+		if _, err := r.Receive(t.Context()); err != nil {
+			t.Error("the next message does not come")
+		}
+	})
+}
