@@ -10,6 +10,7 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/commands"
+	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -25,6 +26,9 @@ type Options struct {
 	Twins    *twins.Store
 	Events   *eventlog.Log
 	Commands *commands.Store
+
+	Configurations *deploy.Store // nil: there are none
+
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
 	Log   *slog.Logger     // nil discards
@@ -41,6 +45,7 @@ type Hub struct {
 	unwatch  func()
 
 	searching chan struct{} // a place for each query that runs
+	deployed  deployed
 }
 
 var _ iot.Parent = (*Hub)(nil)
@@ -61,6 +66,10 @@ func New(opt Options) (*Hub, error) {
 	}}
 	h.sessions = presence.NewTable(presence.Options[*session]{Auth: h.auth, Left: h.left, Log: opt.Log})
 	h.unwatch = opt.Registry.Watch(h.registryChanged)
+	h.deployed.init()
+	if opt.Configurations != nil {
+		opt.Configurations.Watch(h.deployed.touchAll)
+	}
 	return h, nil
 }
 
@@ -70,6 +79,7 @@ func (h *Hub) Run(ctx context.Context) {
 	defer h.unwatch()
 	var group sync.WaitGroup
 	group.Go(func() { h.opt.Commands.Run(ctx) })
+	group.Go(func() { h.deploy(ctx) })
 	h.sessions.Run(ctx)
 	group.Wait()
 }
@@ -93,6 +103,9 @@ func (h *Hub) left(s *session) {
 // identities themselves these are their modules', and for an edge device all that
 // it acts for.
 func (h *Hub) registryChanged(changes []registry.Change) {
+	for _, c := range changes {
+		h.touch(c.Identity())
+	}
 	var ids []iot.Identity
 	for _, c := range changes {
 		id := c.Identity()

@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/commands"
+	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -49,7 +50,14 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Options{Hosts: []string{hostName}, Registry: store, Twins: twins.New(db, nil), Events: log, Commands: queues})
+	configurations, err := deploy.Open(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{
+		Hosts: []string{hostName}, Registry: store, Twins: twins.New(db, nil), Events: log, Commands: queues,
+		Configurations: configurations,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ func (h *Hub) Owner(e *registry.Entry) twin.Owner {
 		AuthenticationType:        string(e.Auth.Type),
 		DeviceScope:               e.Scope,
 		ParentScopes:              e.ParentScopes,
+		Configurations:            h.deployed.of(id),
 	}
 	if state.Connected {
 		o.ConnectionState = "Connected"

@@ -61,7 +61,7 @@ func (s *session) PatchReported(_ context.Context, patch json.RawMessage) (versi
 		return 0, err
 	}
 	report := func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Report(patch, now) }
-	t, err := s.h.opt.Twins.Update(s.Identity(), s.generation(), report, nil)
+	t, err := s.h.opt.Twins.Update(s.Identity(), s.generation(), report, func(twin.Twin) { s.h.touch(s.Identity()) })
 	if err != nil {
 		return 0, err
 	}

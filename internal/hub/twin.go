@@ -58,6 +58,7 @@ func (h *Hub) changeTwin(id iot.Identity, ifMatch string, change func(twin.Twin,
 	}
 	return h.opt.Twins.Update(id, e.GenerationID, matched, func(after twin.Twin) {
 		h.tellDesired(id, before.Desired, after.Desired)
+		h.touch(id)
 	})
 }
 

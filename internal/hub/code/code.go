@@ -30,22 +30,28 @@ const (
 	IotHubNotFound              Code = 401001
 	Unauthorized                Code = 401002
 	QuotaExceeded               Code = 403002
+	JobQuotaExceeded            Code = 403003
 	QueueDepthExceeded          Code = 403004
 	DeviceNotFound              Code = 404001
 	JobNotFound                 Code = 404002
 	ModuleNotFound              Code = 404010
 	DeviceNotOnline             Code = 404103
+	ConfigurationNotFound       Code = 404301
 	ResourceNotFound            Code = 404000 // no such path
 	MethodNotAllowed            Code = 405000
 	DeviceAlreadyExists         Code = 409001
 	LinkCreationConflict        Code = 409002
+	JobAlreadyExists            Code = 409104
 	ModuleAlreadyExistsOnDevice Code = 409301
+	ConfigurationAlreadyExists  Code = 409401
 	PreconditionFailed          Code = 412001
 	MessageLockLost             Code = 412002
 	MessageTooLarge             Code = 413001
 	TooManyDevices              Code = 413002
 	TooManyModulesOnDevice      Code = 413003
+	TooManyConfigurations       Code = 413101
 	Throttling                  Code = 429001
+	TooManyActiveJobs           Code = 429004
 	ServerError                 Code = 500001
 	ServiceUnavailable          Code = 503001
 	GatewayTimeout              Code = 504101
@@ -63,22 +69,28 @@ var names = map[Code]string{
 	IotHubNotFound:              "IotHubNotFound",
 	Unauthorized:                "IotHubUnauthorizedAccess",
 	QuotaExceeded:               "IotHubQuotaExceeded",
+	JobQuotaExceeded:            "JobQuotaExceeded",
 	QueueDepthExceeded:          "DeviceMaximumQueueDepthExceeded",
 	DeviceNotFound:              "DeviceNotFound",
 	JobNotFound:                 "JobNotFound",
 	ModuleNotFound:              "ModuleNotFound",
 	DeviceNotOnline:             "DeviceNotOnline",
+	ConfigurationNotFound:       "ConfigurationNotFound",
 	ResourceNotFound:            "ResourceNotFound",
 	MethodNotAllowed:            "MethodNotAllowed",
 	DeviceAlreadyExists:         "DeviceAlreadyExists",
 	LinkCreationConflict:        "LinkCreationConflict",
+	JobAlreadyExists:            "JobAlreadyExists",
 	ModuleAlreadyExistsOnDevice: "ModuleAlreadyExistsOnDevice",
+	ConfigurationAlreadyExists:  "ConfigurationAlreadyExists",
 	PreconditionFailed:          "PreconditionFailed",
 	MessageLockLost:             "DeviceMessageLockLost",
 	MessageTooLarge:             "MessageTooLarge",
 	TooManyDevices:              "TooManyDevices",
 	TooManyModulesOnDevice:      "TooManyModulesOnDevice",
+	TooManyConfigurations:       "ConfigurationCountLimitExceeded",
 	Throttling:                  "ThrottlingException",
+	TooManyActiveJobs:           "ThrottlingMaxActiveJobCountExceeded",
 	ServerError:                 "ServerError",
 	ServiceUnavailable:          "ServiceUnavailable",
 	GatewayTimeout:              "GatewayTimeout",

@@ -109,7 +109,8 @@ func (h *Host) build() error {
 	names := h.cfg.allNames()
 	if h.hub, err = hub.New(hub.Options{
 		Hosts: names, Registry: h.store.registry, Twins: h.store.twins, Events: h.store.events, Commands: h.store.commands,
-		Roots: roots, Log: h.cfg.Log, Now: h.cfg.Now,
+		Configurations: h.store.deploy,
+		Roots:          roots, Log: h.cfg.Log, Now: h.cfg.Now,
 	}); err != nil {
 		return err
 	}

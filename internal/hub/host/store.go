@@ -15,6 +15,7 @@ import (
 
 	"sluice/internal/atomicfile"
 	"sluice/internal/hub/commands"
+	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -26,6 +27,7 @@ type store struct {
 	registry *registry.Store
 	twins    *twins.Store
 	commands *commands.Store
+	deploy   *deploy.Store
 	events   *eventlog.Log
 
 	mu    sync.Mutex
@@ -56,6 +58,9 @@ func openStore(cfg *Config) (s *store, err error) {
 	s.twins = twins.New(s.state, cfg.Now)
 	s.commands, err = commands.Open(s.state, commands.Options{Generation: s.registry.Generation, Now: cfg.Now, Log: cfg.Log})
 	if err != nil {
+		return s, err
+	}
+	if s.deploy, err = deploy.Open(s.state, cfg.Now); err != nil {
 		return s, err
 	}
 	s.events, err = eventlog.Open(filepath.Join(cfg.Dir, "events"), eventlog.Options{

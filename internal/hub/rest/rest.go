@@ -26,8 +26,10 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub"
+	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/query"
 	"sluice/internal/hub/registry"
+	"sluice/internal/service"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -48,6 +50,10 @@ type Hub interface {
 	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
 	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
 	InvokeMethod(ctx context.Context, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error)
+	Configurations() *deploy.Store // nil: there are none
+	ConfigurationCounts(id string) hub.ConfigurationCounts
+	ApplyContent(device string, content service.ConfigurationContent) error
+	Count(ctx context.Context, q *query.Query) (int, error)
 	SendCommand(iot.Identity, iot.Message) error
 	PurgeCommands(iot.Identity) (int, error)
 }
@@ -95,6 +101,7 @@ func New(opt Options) http.Handler {
 		a.twinRoutes(opt.Hub),
 		a.commandRoutes(opt.Hub),
 		a.queryRoutes(opt.Hub),
+		a.configurationRoutes(opt.Hub),
 		a.eventRoutes(),
 	)
 	for i := range a.routes {

@@ -21,6 +21,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/hub"
 	"sluice/internal/hub/commands"
+	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -114,8 +115,13 @@ func realHub(t testing.TB, db *pebble.DB, store *registry.Store, now func() time
 	if err != nil {
 		t.Fatal(err)
 	}
+	configurations, err := deploy.Open(db, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h, err := hub.New(hub.Options{
-		Hosts: []string{hubName}, Registry: store, Twins: twins.New(db, now), Events: events, Commands: queues, Now: now,
+		Hosts: []string{hubName}, Registry: store, Twins: twins.New(db, now), Events: events, Commands: queues,
+		Configurations: configurations, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,172 @@
+package rest
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sluice/internal/hub/code"
+	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/query"
+	"sluice/internal/hub/registry"
+	"sluice/internal/service"
+	"sluice/iot"
+)
+
+// maxConfiguration bounds the body of a configuration, in bytes.
+const maxConfiguration = 512 << 10
+
+func (a *api) configurationRoutes(hub Hub) []route {
+	if _, alone := hub.(empty); alone || hub.Configurations() == nil {
+		return nil
+	}
+	const read, write = registry.RegistryRead, registry.RegistryRead | registry.RegistryWrite
+	return []route{
+		{method: http.MethodGet, path: "/configurations", right: read, handle: listConfigurations},
+		{method: http.MethodPost, path: "/configurations/testQueries", right: read, handle: testQueries},
+		{method: http.MethodGet, path: "/configurations/{configuration}", right: read, handle: getConfiguration},
+		{method: http.MethodPut, path: "/configurations/{configuration}", right: write, handle: putConfiguration},
+		{method: http.MethodDelete, path: "/configurations/{configuration}", right: write, handle: deleteConfiguration},
+		{method: http.MethodPost, path: "/devices/{device}/applyConfigurationContent", right: write, handle: applyContent},
+	}
+}
+
+// listConfigurations lists configurations, without the results of the caller's own
+// metrics, each of which is a query.
+func listConfigurations(c *call) (answer, error) {
+	top := deploy.MaxConfigurations
+	if text := c.r.URL.Query().Get("top"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return answer{}, code.Errorf(code.ArgumentInvalid, "configuration", iot.Identity{}, "top is not a number from 1 to %d", top)
+		}
+		top = min(n, top)
+	}
+	list := c.Hub.Configurations().List(top)
+	for i := range list {
+		c.addSystemMetrics(&list[i])
+	}
+	return answer{body: list}, nil
+}
+
+func getConfiguration(c *call) (answer, error) {
+	found, err := c.Hub.Configurations().Get(c.vars["configuration"])
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.addMetrics(&found); err != nil {
+		return answer{}, err
+	}
+	return c.configurationAnswer(found), nil
+}
+
+func (c *call) configurationAnswer(f service.Configuration) answer {
+	c.addSystemMetrics(&f)
+	return answer{etag: f.ETag, body: f}
+}
+
+// putConfiguration creates a configuration or, with If-Match, changes one.
+func putConfiguration(c *call) (answer, error) {
+	var want service.Configuration
+	if err := c.read(maxConfiguration, &want); err != nil {
+		return answer{}, err
+	}
+	if want.ID != c.vars["configuration"] {
+		return answer{}, code.Errorf(code.ArgumentInvalid, "configuration", iot.Identity{}, "the body is about another configuration than the path")
+	}
+	store := c.Hub.Configurations()
+	var err error
+	if etag, ok := c.ifMatch(); ok {
+		want, err = store.Update(want, etag)
+	} else {
+		want, err = store.Create(want)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return c.configurationAnswer(want), nil
+}
+
+func deleteConfiguration(c *call) (answer, error) {
+	etag, _ := c.ifMatch()
+	return answer{}, c.Hub.Configurations().Delete(c.vars["configuration"], etag)
+}
+
+// addSystemMetrics adds how far a configuration has got, and the queries that
+// find who it is about.
+func (a *api) addSystemMetrics(f *service.Configuration) {
+	n := a.Hub.ConfigurationCounts(f.ID)
+	from := query.Devices
+	if f.Content.ModuleContent != nil {
+		from = query.Modules
+	}
+	of := fmt.Sprintf("SELECT deviceId FROM %s WHERE configurations.[[%s]].status = ", from, f.ID)
+	f.SystemMetrics = service.Metrics{
+		Results: map[string]int{"targetedCount": n.Targeted, "appliedCount": n.Applied},
+		Queries: map[string]string{
+			"targetedCount": fmt.Sprintf("SELECT deviceId FROM %s WHERE is_defined(configurations.[[%s]])", from, f.ID),
+			"appliedCount":  of + "'Applied'",
+		},
+	}
+	if f.Metrics.Results == nil {
+		f.Metrics.Results = map[string]int{}
+	}
+	if f.Metrics.Queries == nil {
+		f.Metrics.Queries = map[string]string{}
+	}
+}
+
+// metricsTime is how long the metrics of one answer may take.
+const metricsTime = 20 * time.Second
+
+// addMetrics asks the queries of the configuration's own metrics.
+func (c *call) addMetrics(f *service.Configuration) error {
+	results := make(map[string]int, len(f.Metrics.Queries))
+	until := time.Now().Add(metricsTime)
+	for name, text := range f.Metrics.Queries {
+		q, err := query.Parse(text)
+		if err != nil {
+			return err // it was good when it was stored
+		}
+		if time.Now().After(until) {
+			break
+		}
+		if results[name], err = c.Hub.Count(c.r.Context(), q); err != nil {
+			return err
+		}
+	}
+	f.Metrics.Results = results
+	return nil
+}
+
+// testQueries says what is wrong with a target condition and queries.
+func testQueries(c *call) (answer, error) {
+	var test service.ConfigurationTest
+	if err := c.read(maxConfiguration, &test); err != nil {
+		return answer{}, err
+	}
+	result := service.ConfigurationTestResult{MetricQueryErrors: map[string]string{}}
+	if _, err := deploy.ParseTarget(test.TargetCondition); err != nil {
+		result.TargetConditionError = service.OrNull(publicText(code.ArgumentInvalid, explained(err)))
+	}
+	for name, text := range test.MetricQueries {
+		if _, err := query.Parse(text); err != nil {
+			result.MetricQueryErrors[name] = publicText(code.ArgumentInvalid, explained(err))
+		}
+	}
+	return answer{body: result}, nil
+}
+
+// applyContent makes a content that of one device.
+func applyContent(c *call) (answer, error) {
+	id, err := c.identity()
+	if err != nil {
+		return answer{}, err
+	}
+	var content service.ConfigurationContent
+	if err := c.read(maxConfiguration, &content); err != nil {
+		return answer{}, err
+	}
+	return answer{}, c.Hub.ApplyContent(id.Device, content)
+}
