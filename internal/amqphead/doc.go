@@ -35,7 +35,8 @@
 //	to and from  /devices/{d}[/modules/{m}]/twin
 //
 // Words in addresses are read without regard to case, ids are not, and may be
-// url-encoded. A leading amqps://{host} is passed over.
+// url-encoded. A leading amqps://{host} is passed over. What is not below /devices
+// is for a [Service], where there is one.
 //
 // # What accepted says
 //
@@ -48,4 +49,17 @@
 // Towards the client, accepted completes a command or an input, rejected rejects
 // it, and any other outcome abandons it. What is not settled when the link goes
 // is abandoned.
+//
+// # Ends
+//
+// When the hub has ended the last session of a connection, and when the server
+// stops, the reason is said at the AMQP sessions too: Node's SDK looks for it
+// there, and connects again if it is one that passes.
+//
+// # Bounds
+//
+// [Options] bounds the identities of a connection; each has at most 16 links. The
+// deliveries under way on one link come to a mebibyte, or to four of the largest.
+// What a client has asked to be told and does not take costs it the link. All else
+// is bounded by the engine.
 package amqphead

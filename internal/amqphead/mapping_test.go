@@ -127,6 +127,25 @@ func TestTelemetryMapping(t *testing.T) {
 	}
 }
 
+func TestBodiesOfTelemetry(t *testing.T) {
+	for name, tt := range map[string]struct {
+		m    amqp10.Message
+		want string
+	}{
+		"data":           {amqp10.Message{Data: [][]byte{[]byte("x")}}, "x"},
+		"data in pieces": {amqp10.Message{Data: [][]byte{[]byte("x"), nil, []byte("yz")}}, "xyz"},
+		"no data":        {amqp10.Message{Data: [][]byte{nil}}, ""},
+		"text":           {amqp10.Message{Value: "ü"}, "ü"},
+		"binary":         {amqp10.Message{Value: []byte{1, 2}}, "\x01\x02"},
+		"null":           {amqp10.Message{}, ""},
+	} {
+		batch, err := amqphead.ReadBatch(encode(t, &tt.m), 0)
+		if err != nil || string(batch[0].Body) != tt.want {
+			t.Errorf("%s: %+v, %v; want %q", name, batch, err, tt.want)
+		}
+	}
+}
+
 func TestA15_BatchWithOneBrokenMessage(t *testing.T) {
 	good := encode(t, amqp10.NewMessage([]byte("x")))
 	for name, bad := range map[string][]byte{
