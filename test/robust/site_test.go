@@ -192,6 +192,7 @@ data_dir = %q
 address = "127.0.0.1"
 mqtt_port = %d
 amqp_port = 0
+https_port = 0
 [sluice.hub]
 address = "127.0.0.1"
 ca = "root.pem"
