@@ -13,6 +13,7 @@ import (
 	"sluice/internal/edge/config"
 	"sluice/internal/gateway"
 	"sluice/internal/limit"
+	"sluice/internal/module"
 	"sluice/internal/mqtthead"
 	"sluice/internal/spool"
 	"sluice/internal/tlsx"
@@ -30,6 +31,7 @@ type Edge struct {
 	cert     *certificate
 	parent   *parent
 	gateway  *gateway.Gateway
+	modules  *module.Runtime // nil if there is no deployment
 	mqtt     *mqtt.Server
 	listener *tlsx.Listener
 	amqp     *amqp10.Server
@@ -53,7 +55,7 @@ type Edge struct {
 func Open(cfg *config.Config, log *slog.Logger) (*Edge, error) {
 	e := &Edge{cfg: cfg, log: log, fatal: make(chan error, 1)}
 	for _, step := range []func() error{
-		e.openStores, e.openCertificate, e.openGateway, e.bind, e.bindMetrics,
+		e.openStores, e.openCertificate, e.openGateway, e.openModules, e.bind, e.bindMetrics,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(fmt.Errorf("gateway: %w", err), e.Close())

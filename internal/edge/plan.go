@@ -52,6 +52,13 @@ func Plan(cfg *config.Config) ([]Fact, error) {
 		}
 		facts = append(facts, trust)
 	}
+	modules, err := modulesFact(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if modules != "" {
+		facts = append(facts, Fact{"modules", modules})
+	}
 	if len(cfg.Ignored) > 0 {
 		facts = append(facts, Fact{"keys without effect", strings.Join(cfg.Ignored, ", ")})
 	}

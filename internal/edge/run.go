@@ -46,18 +46,23 @@ func (e *Edge) Run(ctx context.Context) error {
 }
 
 // run serves devices for as long as ctx lasts, and keeps what serves them alive
-// until the last has been answered.
+// until the last has been answered. Modules end first, and can still say something.
 func (e *Edge) run(ctx context.Context) error {
+	modules, endModules := context.WithCancel(ctx)
+	defer endModules()
+	heads, endHeads := context.WithCancel(context.WithoutCancel(ctx))
 	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
+	wg.Go(func() { defer endHeads(); e.runModules(modules) })
 	wg.Go(func() { e.gateway.Run(behind) })
 	wg.Go(func() { e.cert.run(behind) })
 	wg.Go(func() { e.report(behind) })
 	wg.Go(func() { e.serveMetrics(behind) })
-	err := e.serve(ctx)
+	err := e.serve(heads)
 	if err == nil {
 		e.log.Info("stopped serving; closing")
 	}
+	endModules()
 	stop()
 	wg.Wait()
 	return errors.Join(err, e.Close())

@@ -171,7 +171,7 @@ func (a *agent) report(ctx context.Context) error {
 }
 
 // lastTimeout bounds the last report of a gateway that stops.
-const lastTimeout = time.Second
+const lastTimeout = 500 * time.Millisecond
 
 // last reports once more when the gateway stops.
 func (a *agent) last(ctx context.Context) {

@@ -17,7 +17,7 @@ import (
 )
 
 // closeGrace is how long modules may take to stop when the gateway stops.
-const closeGrace = 2 * time.Second
+const closeGrace = 1500 * time.Millisecond
 
 // Options configures a Runtime. Dir, RunDir, Device, Hub, Host, Workload, Keys and
 // one of File and Connect are required.
@@ -113,6 +113,11 @@ func (r *Runtime) Run(ctx context.Context) error {
 			r.followHub(reporting)
 		}
 	}()
+	wg.Go(func() {
+		if err := r.serveControl(ctx); err != nil {
+			r.log.Error("modules cannot be operated from the command line", "err", err)
+		}
+	})
 	<-ctx.Done()
 	r.hurry()
 	wg.Wait()

@@ -35,11 +35,14 @@ type Config struct {
 	DeviceCA    string   // file of authorities that sign device certificates; TrustBundle if ""
 
 	DataDir string
-	Listen  Listen
-	Hub     Hub
-	Storage Storage
-	Metrics Metrics
-	Limits  Limits
+	// Deployment is the file that says which modules run here, or
+	// [iot.EdgeAgentModule] for the twin of that module; "" for none.
+	Deployment string
+	Listen     Listen
+	Hub        Hub
+	Storage    Storage
+	Metrics    Metrics
+	Limits     Limits
 
 	LogLevel string
 	Ignored  []string // keys of IoT Edge's that have no effect here
@@ -102,6 +105,7 @@ func Parse(data []byte, dir string) (*Config, error) {
 	p := problems{}
 	c := f.config(dir, &p)
 	f.Sluice.operator(c, &p)
+	c.Deployment = f.deployment(dir, &p)
 	c.Ignored = ignored
 	if err := p.err(); err != nil {
 		return nil, err

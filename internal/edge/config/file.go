@@ -62,9 +62,10 @@ type edgeCA struct {
 }
 
 type sluice struct {
-	DataDir  string `toml:"data_dir"`
-	LogLevel string `toml:"log_level"`
-	Listen   struct {
+	DataDir    string `toml:"data_dir"`
+	LogLevel   string `toml:"log_level"`
+	Deployment string `toml:"deployment"`
+	Listen     struct {
 		Address string `toml:"address"`
 		MQTT    *int   `toml:"mqtt_port"`
 		AMQP    *int   `toml:"amqp_port"`
