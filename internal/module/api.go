@@ -92,22 +92,23 @@ func respond(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client has gone, then
 }
 
-// errQuery is wrong parameters.
-var errQuery = errors.New("invalid parameter")
+// ErrQuery is the answer to wrong parameters of a query for logs.
+var ErrQuery = errors.New("invalid parameter")
 
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusConflict
 	switch {
 	case errors.Is(err, ErrNoModule):
 		status = http.StatusNotFound
-	case errors.Is(err, errQuery):
+	case errors.Is(err, ErrQuery):
 		status = http.StatusBadRequest
 	}
 	respond(w, status, map[string]string{"message": err.Error()})
 }
 
 func (r *Runtime) serveLogs(w http.ResponseWriter, q *http.Request) {
-	query, err := parseLogQuery(q.FormValue, time.Now())
+	query, err := ParseLogQuery(q.FormValue("tail"), q.FormValue("since"), time.Now())
+	query.Follow = q.FormValue("follow") == "true"
 	if err != nil {
 		refuse(w, err)
 		return
@@ -142,21 +143,25 @@ func (r *Runtime) serveLogs(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-func parseLogQuery(value func(string) string, now time.Time) (LogQuery, error) {
-	q := LogQuery{Tail: -1, Follow: value("follow") == "true"}
-	if t := value("tail"); t != "" && t != "all" {
-		n, err := strconv.Atoi(t)
+// ParseLogQuery reads which lines are wanted: tail is a number of lines or all, since
+// a time in RFC 3339 or a duration before now; either may be empty. The error is
+// [ErrQuery].
+func ParseLogQuery(tail, since string, now time.Time) (LogQuery, error) {
+	q := LogQuery{Tail: -1}
+	if tail != "" && tail != "all" {
+		n, err := strconv.Atoi(tail)
 		if err != nil || n < 0 {
-			return q, fmt.Errorf("%w: tail: write a number of lines, or all", errQuery)
+			return q, fmt.Errorf("%w: tail: write a number of lines, or all", ErrQuery)
 		}
 		q.Tail = n
 	}
-	if s := value("since"); s != "" {
-		if d, err := time.ParseDuration(s); err == nil {
-			q.Since = now.Add(-d)
-		} else if q.Since, err = time.Parse(time.RFC3339, s); err != nil {
-			return q, fmt.Errorf("%w: since: write a time like 2026-01-31T10:20:30Z, or a duration like 90m", errQuery)
-		}
+	if since == "" {
+		return q, nil
+	}
+	if d, err := time.ParseDuration(since); err == nil {
+		q.Since = now.Add(-d)
+	} else if q.Since, err = time.Parse(time.RFC3339, since); err != nil {
+		return q, fmt.Errorf("%w: since: write a time like 2026-01-31T10:20:30Z, or a duration like 90m", ErrQuery)
 	}
 	return q, nil
 }
