@@ -60,14 +60,14 @@ func available(t *testing.T, dir string) uint64 {
 	return st.Bavail * uint64(st.Bsize)
 }
 
-// takesNothing checks that no message is acknowledged for a while, though devices
-// try.
-func (s *site) takesNothing() {
+// takesNothing checks that no more than a few messages are acknowledged for a
+// while, though devices try.
+func (s *site) takesNothing(few int) {
 	s.t.Helper()
 	wait(200 * time.Millisecond) // for acknowledgements that are under way
 	before, logins := s.acknowledged(), s.logins()
 	wait(2 * time.Second)
-	if n := s.acknowledged() - before; n > 0 {
+	if n := s.acknowledged() - before; n > few {
 		s.t.Errorf("%d messages were acknowledged that cannot be kept", n)
 	}
 	if s.logins() == logins {
@@ -94,7 +94,7 @@ func TestF1_AFullDiskRefusesKeepsAndRecovers(t *testing.T) {
 				empty := fill(t, dir, tt.left)
 				s.gateway.until(patience, "level=WARN", tt.reason)
 				s.gateway.until(patience, "no space left on disk", "device-01")
-				s.takesNothing()
+				s.takesNothing(0)
 				s.mend()
 				eventually(t, patience, "draining on a full disk", func() bool { return s.judge.missing(s.devices) == 0 })
 				empty()
@@ -120,7 +120,7 @@ func TestF10_TheSizeLimitRefusesTheNewestAndKeepsTheRest(t *testing.T) {
 		for range 2 {
 			s.cut()
 			s.gateway.untilMore(patience, "size limit reached", "device-01")
-			s.takesNothing()
+			s.takesNothing(s.devices[0].window) // where many do not fit, fewer may
 			s.mend()
 			began := time.Now()
 			s.progress(500)
