@@ -6,9 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"sluice/internal/gateway"
 	"sluice/internal/gateway/meter"
 	"sluice/internal/route"
+	"sluice/internal/spool"
 )
 
 // gateway sends what is not of one identity.
@@ -32,7 +32,7 @@ func (s sender) queues() {
 	stamps := s.c.stamps()
 	for _, q := range s.c.src.Spool.Queues() {
 		name, stats := q.Name(), q.Stats()
-		for _, p := range q.Priorities() {
+		for _, p := range lengthsOf(q) {
 			priority := strconv.FormatUint(uint64(p.Priority), 10)
 			s.edgeHub("queue_length", "Messages that wait.", prometheus.GaugeValue, float64(p.Records), false, "endpoint", name, "priority", priority)
 			s.gauge("queue_bytes", "Their size, with 64 bytes for each.", float64(p.Bytes), "endpoint", name, "priority", priority)
@@ -50,17 +50,16 @@ func (s sender) queues() {
 		}
 		expired += stats.Counts.Expired
 	}
-	s.noneWaiting()
 	s.edgeHub("messages_dropped_total", families[meter.MessagesDropped].help, prometheus.CounterValue, float64(expired), false, "from", "", "from_route_output", "", "reason", "ttl_expiry")
 }
 
-// noneWaiting sends the length of the queue to the hub while that is empty, so
-// that it is there to be watched.
-func (s sender) noneWaiting() {
-	if len(s.c.src.Spool.Queue(gateway.UpstreamQueue).Priorities()) == 0 {
-		s.edgeHub("queue_length", "Messages that wait.", prometheus.GaugeValue, 0, false,
-			"endpoint", gateway.UpstreamQueue, "priority", strconv.Itoa(route.DefaultPriority))
+// lengthsOf is how much waits in a queue. That nothing waits is said as well, so
+// that it can be watched.
+func lengthsOf(q *spool.Queue) []spool.PriorityStats {
+	if p := q.Priorities(); len(p) > 0 {
+		return p
 	}
+	return []spool.PriorityStats{{Priority: route.DefaultPriority}}
 }
 
 func (s sender) spool() {
