@@ -392,3 +392,23 @@ func TestAConsumerThatIsKilledIsSucceededFromItsCheckpoints(t *testing.T) {
 		t.Errorf("%d events were read again, although there are checkpoints", twice)
 	}
 }
+
+func TestServiceSDKsOverWebSockets(t *testing.T) {
+	h := newServiceHub(t)
+	pump := iot.DeviceIdentity("pump")
+	h.add(pump)
+	h.send(pump, 0, 10)
+	t.Setenv("WEBSOCKET", "1")
+	reader := h.script(t, "js/readhub.js", h.host.EventsString(), `{"offset":"-1"}`, "0", "1")
+	checkEvents(t, reader.events(10), 0)
+	service := h.script(t, "js/service.js", h.host.ConnectionString(registry.Service))
+	service.until("it is ready", func(l *line) bool { return l.Ready })
+	if l := service.command("pump", "c1", "complete"); l.Error != "" || h.hub.CommandCount(pump) != 1 {
+		t.Errorf("a command: %+v; %d wait", l, h.hub.CommandCount(pump))
+	}
+	t.Setenv("WEBSOCKET", "")
+	h.script(t, "js/readhub.js", h.host.EventsString(), `{"offset":"-1"}`, "0", "2").events(10)
+	if gone := reader.until("it is taken over", func(l *line) bool { return l.Error != "" }); gone.Error != "ReceiverDisconnectedError" {
+		t.Errorf("a reader over a WebSocket, taken over by one over TCP, hears %+v", gone)
+	}
+}

@@ -40,6 +40,7 @@ type Host struct {
 	hub   *hub.Hub
 	mqtt  *mqtt.Server
 	amqp  *amqp10.Server
+	apps  *amqpservice.Service // one, so that readers over TCP and WebSockets know each other
 	web   *webhead.Head
 	https http.Handler
 
@@ -120,7 +121,8 @@ func (h *Host) build() error {
 		TLS:     tlsx.ServerConfig(h.cert.Certificate),
 		Log:     h.cfg.Log,
 	}
-	h.amqp = amqphead.New(h.hub, amqphead.Options{ContainerID: h.cfg.HostName, Service: h.applications(names), Log: h.cfg.Log}).Server()
+	h.apps = h.applications(names)
+	h.amqp = amqphead.New(h.hub, amqphead.Options{ContainerID: h.cfg.HostName, Service: h.apps, Log: h.cfg.Log}).Server()
 	h.openHTTPS(names, roots, subscriptions)
 	return nil
 }

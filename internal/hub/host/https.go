@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"sluice/internal/amqphead"
 	"sluice/internal/auth"
@@ -25,18 +26,30 @@ func (h *Host) openHTTPS(names []string, roots func() *x509.CertPool, subscripti
 			Log:     h.cfg.Log,
 		},
 		AMQP: amqphead.New(h.hub, amqphead.Options{
-			Protocol: "amqp-ws", ContainerID: h.cfg.HostName, Service: h.applications(names), Log: h.cfg.Log,
+			Protocol: "amqp-ws", ContainerID: h.cfg.HostName, Service: h.apps, Log: h.cfg.Log,
 		}).Server(),
 		Log: h.cfg.Log,
 	})
 	api := h.api(names, roots)
 	h.https = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = eventHubsPath(r)
 		if h.web.Serves(r) {
 			h.web.ServeHTTP(w, r)
 			return
 		}
 		api.ServeHTTP(w, r)
 	})
+}
+
+// eventHubsPath makes IoT Hub's path of that at which Event Hubs' clients look for a
+// WebSocket.
+func eventHubsPath(r *http.Request) *http.Request {
+	if r.URL.Path != "/$servicebus/websocket" {
+		return r
+	}
+	r = r.WithContext(r.Context()) // a copy
+	r.URL = &url.URL{Path: "/$iothub/websocket", RawQuery: r.URL.RawQuery}
+	return r
 }
 
 func (h *Host) api(names []string, roots func() *x509.CertPool) http.Handler {

@@ -3,8 +3,8 @@
 //
 //   node readhub.js CONNECTION_STRING POSITION [COUNT [OWNER_LEVEL]]
 //
-// POSITION is JSON: {"offset":"-1"}, {"offset":"@latest"}, {"sequenceNumber":3}, …
-const { EventHubConsumerClient, logger } = require('@azure/event-hubs');
+// With WEBSOCKET in the environment, it does so over a WebSocket. POSITION is JSON: {"offset":"-1"}, {"offset":"@latest"}, {"sequenceNumber":3}, …
+const { EventHubConsumerClient } = require('@azure/event-hubs');
 
 const [connectionString, position, count, level] = process.argv.slice(2);
 let left = Number(count) || Infinity;
@@ -12,7 +12,9 @@ const start = JSON.parse(position);
 if (start.enqueuedOn) start.enqueuedOn = new Date(start.enqueuedOn);
 
 async function main() {
-  const client = new EventHubConsumerClient('$Default', connectionString, { retryOptions: { maxRetries: 1 } });
+  const options = { retryOptions: { maxRetries: 1 } };
+  if (process.env.WEBSOCKET) options.webSocketOptions = { webSocket: require('ws') };
+  const client = new EventHubConsumerClient('$Default', connectionString, options);
   const hub = await client.getEventHubProperties();
   const partitions = await Promise.all(hub.partitionIds.map((id) => client.getPartitionProperties(id)));
   console.log(JSON.stringify({ hub, partitions }));

@@ -2,13 +2,16 @@
 //
 //   node service.js CONNECTION_STRING
 //
+// With WEBSOCKET in the environment, it does so over a WebSocket.
+//
 // Each line of its input is {"device","message":{…}}; each of its output
 // {"sent":id}, {"error","message","id"}, {"feedback":[…]} or {"ready":true}.
 const { Client } = require('azure-iothub');
+const { AmqpWs } = require('azure-iothub/dist/amqp_ws.js');
 const { Message } = require('azure-iot-common');
 const readline = require('readline');
 
-const client = Client.fromConnectionString(process.argv[2]);
+const client = Client.fromConnectionString(process.argv[2], process.env.WEBSOCKET ? AmqpWs : undefined);
 const say = (line) => console.log(JSON.stringify(line));
 
 async function send({ device, message }) {
