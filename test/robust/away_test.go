@@ -68,8 +68,8 @@ func TestU3_DrainingStartsWithinFiveSecondsOfTheHubsReturn(t *testing.T) {
 }
 
 func TestU4_ABlackHoleIsNoticedWithinAMinute(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute")
+	if brief() {
+		t.Skip("takes a minute: set SLUICE_FULL=1")
 	}
 	t.Parallel()
 	for _, tt := range []struct {
@@ -157,7 +157,7 @@ func TestU13_AHubThatIsSlow(t *testing.T) {
 
 func TestD13_AGatewayThatStoodStillGoesOn(t *testing.T) {
 	still := time.Minute
-	if testing.Short() {
+	if brief() {
 		still = 5 * time.Second
 	}
 	t.Parallel()

@@ -14,5 +14,6 @@
 // Chance decides when faults strike. The seed is logged first, and set with
 // SLUICE_SEED; scheduling stays the machine's own, so a seed brings back the
 // faults of a run and usually, not always, what they hit. SLUICE_KILLS sets how
-// often the gateway is killed in a row: 50, or 5 with -short.
+// often the gateway is killed in a row: 5, or 50 with SLUICE_FULL=1, which takes
+// seven minutes for everything.
 package robust

@@ -213,7 +213,7 @@ func TestHostileClientsAreRefusedAndNobodyElseNotices(t *testing.T) {
 		before, logins := p99(s.devices), s.logins()
 		i := &intruder{site: s, ctx: t.Context(), victim: "device-01"}
 		siege := 13 * time.Second
-		if testing.Short() {
+		if brief() {
 			siege = time.Second
 		}
 		n := i.besiege(siege)

@@ -50,7 +50,7 @@ func (p *process) usage() (u usage) {
 
 func TestL1_ManyConnectionsLeaveNothingBehind(t *testing.T) {
 	n := 1000
-	if testing.Short() {
+	if brief() {
 		n = 200
 	}
 	s := newSite(t, nil)
@@ -134,7 +134,7 @@ func TestL2_OfManyLoginsOfOneIdentityOneSurvives(t *testing.T) {
 
 func TestL3_AFloodOfConnectionsDoesNotDisturbThoseWhoAreIn(t *testing.T) {
 	n := 3000
-	if testing.Short() {
+	if brief() {
 		n = 300
 	}
 	s := newSite(t, fleet(4))

@@ -53,8 +53,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// brief reports whether the tests shall take two minutes rather than seven: unless
+// SLUICE_FULL=1 asks for all, as the build does.
+func brief() bool { return testing.Short() || os.Getenv("SLUICE_FULL") != "1" }
+
 // kills is how often the gateway is killed in a row: usual, unless SLUICE_KILLS
-// or -short say otherwise.
+// says otherwise, or the tests are brief.
 func kills(t *testing.T, usual int) int {
 	t.Helper()
 	if text := os.Getenv("SLUICE_KILLS"); text != "" {
@@ -64,7 +68,7 @@ func kills(t *testing.T, usual int) int {
 		}
 		return n
 	}
-	if testing.Short() {
+	if brief() {
 		return max(2, usual/10)
 	}
 	return usual
