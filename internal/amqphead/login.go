@@ -59,7 +59,19 @@ func (c *conn) expectOpen() {
 		select {
 		case <-c.opened:
 		case <-c.amqp.Done():
-			c.Closed(nil)
+			if !c.isOpen() {
+				c.Closed(nil)
+			}
 		}
 	}()
+}
+
+// isOpen reports whether the engine tells of the connection's end.
+func (c *conn) isOpen() bool {
+	select {
+	case <-c.opened:
+		return true
+	default:
+		return false
+	}
 }
