@@ -19,6 +19,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/hub"
 	"sluice/internal/hub/commands"
+	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
@@ -56,7 +57,14 @@ func startHub(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	hosts := []string{certificateName}
-	h, err := hub.New(hub.Options{Hosts: hosts, Registry: store, Twins: twins.New(db, atNoon), Events: events, Commands: queues, Now: atNoon})
+	configurations, err := deploy.Open(db, atNoon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hub.New(hub.Options{
+		Hosts: hosts, Registry: store, Twins: twins.New(db, atNoon), Events: events, Commands: queues,
+		Configurations: configurations, Now: atNoon,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +124,7 @@ func TestServiceCommands(t *testing.T) {
 	for _, name := range hubVariables {
 		t.Setenv(name, "")
 	}
-	for _, name := range []string{"twin", "method", "query", "c2d"} {
+	for _, name := range []string{"twin", "method", "query", "c2d", "deploy"} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join("testdata", name+".txt")
 			want, err := os.ReadFile(file)
