@@ -17,8 +17,8 @@ type Conn struct {
 
 	reading reader
 
-	writing  sync.Mutex
-	writeErr error // guarded by writing; sticky, for half a frame may have left
+	writing  turn
+	writeErr error // of whom has the turn; sticky, for half a frame may have left
 
 	mu        sync.Mutex
 	deadline  time.Time // for writing, as the user of the Conn set it
@@ -27,6 +27,26 @@ type Conn struct {
 }
 
 var _ net.Conn = (*Conn)(nil)
+
+func newConn(nc net.Conn, in io.Reader, state *tls.ConnectionState) *Conn {
+	return &Conn{nc: nc, in: in, tls: state, writing: make(turn, 1)}
+}
+
+// A turn is taken by one at a time. Its capacity is 1.
+type turn chan struct{}
+
+func (t turn) take() { t <- struct{}{} }
+func (t turn) give() { <-t }
+
+// tryTake reports whether nobody had the turn; then it is taken.
+func (t turn) tryTake() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
 
 // LocalAddr is that of the connection below.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
@@ -73,9 +93,9 @@ func (c *Conn) Close() error {
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		_ = c.SetWriteDeadline(time.Now().Add(closeTime)) // also ends a Write that hangs
-		c.writing.Lock()
+		c.writing.take()
 		c.sendClose(StatusNormal)
-		c.writing.Unlock()
+		c.writing.give()
 		_ = c.nc.SetReadDeadline(time.Now().Add(closeTime)) // an error shows in Read
 		c.reading.farewell(c)
 		err = c.nc.Close()

@@ -113,11 +113,11 @@ func Upgrade(w http.ResponseWriter, r *http.Request, protocol string) (*Conn, er
 		return nil, fmt.Errorf("websocket: %w", err)
 	}
 	_ = nc.SetWriteDeadline(time.Time{}) // an error shows in the next Write
-	c := &Conn{nc: nc, in: nc, tls: r.TLS}
+	in := io.Reader(nc)
 	if early := readAhead(buffered.Reader); len(early) > 0 {
-		c.in = io.MultiReader(bytes.NewReader(early), nc)
+		in = io.MultiReader(bytes.NewReader(early), nc)
 	}
-	return c, nil
+	return newConn(nc, in, r.TLS), nil
 }
 
 // readAhead is what the HTTP server has read of the stream already.

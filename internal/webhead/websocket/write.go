@@ -18,15 +18,15 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	c.writing.Lock()
+	c.writing.take()
 	n, err = c.writeFrame(opBinary, p)
-	c.writing.Unlock()
+	c.writing.give()
 	c.payPong()
 	return n, err
 }
 
 // writeFrame writes a frame, the header together with the payload's beginning. It
-// returns how much of the payload has left. writing is held.
+// returns how much of the payload has left. The caller has the turn.
 func (c *Conn) writeFrame(opcode byte, p []byte) (n int, err error) {
 	if c.writeErr != nil {
 		return 0, c.writeErr
@@ -46,7 +46,7 @@ func (c *Conn) writeFrame(opcode byte, p []byte) (n int, err error) {
 	return n, err
 }
 
-// sendClose sends a close, after which nothing is written. writing is held.
+// sendClose sends a close, after which nothing is written. The caller has the turn.
 func (c *Conn) sendClose(status int) {
 	_, _ = c.writeFrame(opClose, binary.BigEndian.AppendUint16(nil, uint16(status))) // the end either way
 	c.endWriting()
@@ -62,10 +62,10 @@ func (c *Conn) endWriting() {
 // for longer than closeTime.
 func (c *Conn) control(opcode byte, payload []byte) {
 	c.hurry(time.Now().Add(closeTime))
-	c.writing.Lock()
+	c.writing.take()
 	_, _ = c.writeFrame(opcode, payload) // the end either way
 	c.endWriting()
-	c.writing.Unlock()
+	c.writing.give()
 }
 
 // owePong notes that a ping is to be answered. Of several only the last is, which RFC
@@ -80,13 +80,13 @@ func (c *Conn) owePong(payload []byte) {
 // payPong answers a ping, unless somebody is writing: that one does it then. So the
 // reader never waits for a writer.
 func (c *Conn) payPong() {
-	for c.takePong(false) != nil && c.writing.TryLock() {
+	for c.takePong(false) != nil && c.writing.tryTake() {
 		if payload := c.takePong(true); payload != nil {
 			c.hurry(time.Now().Add(closeTime))
 			_, _ = c.writeFrame(opPong, payload) // shows in the next Write
 			c.relax()
 		}
-		c.writing.Unlock()
+		c.writing.give()
 	}
 }
 
