@@ -32,6 +32,7 @@ connection_string = "HostName=localhost;DeviceId=edge1;SharedAccessKey=c2VjcmV0"
 [sluice]
 data_dir = "data"
 [sluice.hub]
+amqp_port = 1
 mqtt_port = 1
 https_port = 1
 [sluice.listen]
@@ -66,7 +67,7 @@ func TestL10_EdgeSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"no configuration", nil, ExitFailed, []string{"no configuration", "hint:", "sluice edge --example > config.toml"}},
 		{"one that is not there", []string{"--config", "no.toml"}, ExitFailed, []string{"no.toml"}},
-		{"one that is wrong", []string{"--config", edgeConfig(t, "[sluice.lissten]\n")}, ExitFailed, []string{"line 16", "lissten", "did you mean"}},
+		{"one that is wrong", []string{"--config", edgeConfig(t, "[sluice.lissten]\n")}, ExitFailed, []string{"line 17", "lissten", "did you mean"}},
 		{"log level", []string{"--config", good, "--log-level", "loud"}, ExitUsage, []string{"loud"}},
 		{"log format", []string{"--config", good, "--log-format", "xml"}, ExitUsage, []string{"xml"}},
 		{"argument", []string{"config.toml"}, ExitUsage, []string{"config.toml"}},

@@ -13,10 +13,10 @@ func (s *site) between(least, most time.Duration) time.Duration {
 }
 
 // inFlight is what a fault may have caught: of each device at most a window of
-// messages on their way to the hub, and as many that the hub acknowledged in the
-// moment before.
+// messages on their way to the hub, four batches of 32, and as many that the hub
+// acknowledged in the moment before.
 func inFlight(devices int) ledger.Rules {
-	return ledger.Rules{Slack: 500 * time.Millisecond, Window: 2 * 64 * devices}
+	return ledger.Rules{Slack: 500 * time.Millisecond, Window: 2 * 4 * 32 * devices}
 }
 
 func (s *site) killGateway() {

@@ -196,23 +196,38 @@ https_port = 0
 [sluice.hub]
 address = "127.0.0.1"
 ca = "root.pem"
-mqtt_port = %d
-https_port = %d
+upstream_protocol = %q
+amqp_port = %[6]d
+mqtt_port = %[6]d
+https_port = %[7]d
 [sluice.storage]
-%s
+%[8]s
 `
 
 // configure writes the gateway's configuration and prepares both processes.
 func (s *site) configure(connection string, p *plan) {
 	s.t.Helper()
 	s.addr = freeAddr(s.t)
-	text := fmt.Sprintf(gatewayConfig, gatewayName, connection, p.dataDir, portOf(s.addr), s.mqtt.port(), s.https.port(), p.storage)
+	protocol, ports := uplink(portOf(s.mqtt.to))
+	text := fmt.Sprintf(gatewayConfig, gatewayName, connection, p.dataDir, portOf(s.addr), protocol, s.mqtt.port(), s.https.port(), p.storage)
 	s.must(os.WriteFile(s.path("gateway.toml"), []byte(text), 0o600))
 	s.gateway = newProcess(s.t, "gateway", "edge", "--config", s.path("gateway.toml"))
 	s.gateway.wrap = p.wrap
 	s.hub = newProcess(s.t, "hub", "hub", "--data", s.path("hub"), "--hostname", hubName,
 		"--cert", s.path("hub.pem"), "--key", s.path("hub-key.pem"),
-		"--mqtt-port", strconv.Itoa(portOf(s.mqtt.to)), "--amqp-port", "0", "--https-port", strconv.Itoa(portOf(s.https.to)))
+		"--mqtt-port", ports.mqtt, "--amqp-port", ports.amqp, "--https-port", strconv.Itoa(portOf(s.https.to)))
+}
+
+// uplinkPorts are the hub's.
+type uplinkPorts struct{ amqp, mqtt string }
+
+// uplink is what the gateway speaks to the hub, over the line to port: AMQP, or
+// what SLUICE_UPLINK says.
+func uplink(port int) (protocol string, ports uplinkPorts) {
+	if os.Getenv("SLUICE_UPLINK") == "mqtt" {
+		return "mqtt", uplinkPorts{amqp: "0", mqtt: strconv.Itoa(port)}
+	}
+	return "amqp", uplinkPorts{amqp: strconv.Itoa(port), mqtt: "0"}
 }
 
 func (s *site) startHub() {

@@ -22,7 +22,7 @@ const (
 	defaultMinFree = 64 << 20
 	defaultTTL     = 2 * time.Hour // edgeHub's
 
-	defaultProtocol = upstream.MQTT
+	defaultProtocol = upstream.AMQP
 )
 
 // problems gathers what is wrong with a configuration.

@@ -30,7 +30,7 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		Device: iot.DeviceIdentity("edge1"), DeviceKey: "c2VjcmV0",
 		DataDir: "/var/lib/sluice", LogLevel: "info",
 		Listen:  Listen{MQTT: 8883, AMQP: 5671, HTTPS: 443},
-		Hub:     Hub{Protocol: upstream.MQTT, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
+		Hub:     Hub{Protocol: upstream.AMQP, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
 		Metrics: Metrics{Address: "127.0.0.1:9600", Identities: 1000},
 		Limits:  Limits{FailedLogins: 20, FailedLoginRate: 1},
@@ -77,7 +77,7 @@ func TestProtocolIsOursOrThatOfIoTEdge(t *testing.T) {
 	for _, tt := range []struct {
 		text, want string
 	}{
-		{"", "mqtt"},
+		{"", "amqp"},
 		{"[agent.env]\nUpstreamProtocol = \"AmqpWs\"\n", "amqp-ws"},
 		{"[agent.env]\nUpstreamProtocol = \"Mqtt\"\n[sluice.hub]\nupstream_protocol = \"amqp\"\n", "amqp"},
 		{"[sluice.hub]\nupstream_protocol = \"MqttWs\"\n", "mqtt-ws"},
