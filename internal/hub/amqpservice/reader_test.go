@@ -3,6 +3,8 @@ package amqpservice
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -149,6 +151,45 @@ func TestLargeEventsComeInOrder(t *testing.T) {
 	}
 }
 
+func TestB3_AReaderThatStopsReadingCostsLittleAndNobodyElse(t *testing.T) {
+	r := newRig(t)
+	const n, size = 400, 200_000
+	body := make([]byte, size)
+	for range n {
+		m := iot.Message{Body: body}
+		m.Stamp(pump)
+		r.append(pump, []iot.Message{m})
+	}
+	heap := func() int64 {
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	before, most := heap(), int64(0)
+	conn, err := r.dialWith(amqp10.ClientConfig{Login: withKey(), Limits: amqp10.Limits{Held: 1 << 10}})
+	ended := r.served
+	stuck := newApp(t, conn, err)
+	reader := stuck.reader(r.reading(""))
+	reader.IssueCredit(math.MaxUint32)
+	other := r.trusted(t)
+	others := other.reader(r.reading("", func(k *amqp10.ReceiverConfig) { k.Window = 10 }))
+	for i := range n {
+		other.next(others, 1)
+		if i%20 == 0 {
+			most = max(most, heap()-before)
+		}
+	}
+	select {
+	case <-ended: // a write made no progress
+	case <-stuck.ctx.Done():
+		t.Fatal("the connection goes on")
+	}
+	if most > 32<<20 {
+		t.Errorf("the heap grew by %d bytes, of events of %d", most, n*size)
+	}
+}
+
 func TestManyReadersFollowOnePartition(t *testing.T) {
 	r := newRig(t)
 	a, b := r.trusted(t), r.trusted(t)
@@ -244,7 +285,8 @@ func TestAReaderHearsThatAnEventIsTooLargeForIt(t *testing.T) {
 	m.Stamp(pump)
 	r.append(pump, []iot.Message{m})
 	a := r.trusted(t)
-	reader := a.reader(r.reading("", func(k *amqp10.ReceiverConfig) { k.MaxMessageSize = 4000; k.Window = 1 }))
+	reader := a.reader(r.reading("", func(k *amqp10.ReceiverConfig) { k.MaxMessageSize = 4000 }))
+	reader.IssueCredit(1)
 	if e := a.closed(reader); e.Condition != amqp10.ErrMessageSizeExceeded {
 		t.Errorf("it hears %v", e)
 	}

@@ -51,6 +51,7 @@ type rig struct {
 	server   *amqp10.Server
 	life     context.Context
 	stop     context.CancelFunc
+	served   chan struct{} // closed when the service has done with the latest connection
 }
 
 // The identities that a rig's hub has.
@@ -89,7 +90,8 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) serve(opt Options) {
 	r.service = New(opt)
-	r.server = amqphead.New(noDevices{}, amqphead.Options{Service: r.service}).Server()
+	limits := amqp10.Limits{Write: 2 * time.Second}
+	r.server = amqphead.New(noDevices{}, amqphead.Options{Service: r.service, Limits: limits}).Server()
 	r.life, r.stop = context.WithCancel(context.Background())
 	r.t.Cleanup(r.stop)
 }
@@ -121,13 +123,18 @@ func patience(t testing.TB) context.Context {
 
 // dial opens a connection.
 func (r *rig) dial(login *amqp10.Login) (*amqp10.Conn, error) {
+	return r.dialWith(amqp10.ClientConfig{Hostname: hubName, Login: login})
+}
+
+func (r *rig) dialWith(k amqp10.ClientConfig) (*amqp10.Conn, error) {
 	near, far := net.Pipe()
 	served := make(chan struct{})
+	r.served = served
 	go func() {
 		defer close(served)
 		_ = r.server.ServeConn(r.life, far) // the client tells
 	}()
-	c, err := amqp10.NewConn(patience(r.t), near, amqp10.ClientConfig{Hostname: hubName, Login: login})
+	c, err := amqp10.NewConn(patience(r.t), near, k)
 	r.t.Cleanup(func() {
 		if c != nil {
 			c.CloseWith(nil)
@@ -168,8 +175,12 @@ func newApp(t testing.TB, c *amqp10.Conn, err error) *app {
 // trusted opens a connection that has proved itself for everything.
 func (r *rig) trusted(t testing.TB) *app {
 	t.Helper()
-	c, err := r.dial(amqp10.LoginPlain(amqp10.Credentials{User: "service", Password: serviceKey.Reveal()}))
+	c, err := r.dial(withKey())
 	return newApp(t, c, err)
+}
+
+func withKey() *amqp10.Login {
+	return amqp10.LoginPlain(amqp10.Credentials{User: "service", Password: serviceKey.Reveal()})
 }
 
 // token signs a token of a policy as IoT Hub has it, for what is below the hub.
