@@ -13,7 +13,8 @@ import (
 // A line is one connection.
 type line struct {
 	pool   *Pool
-	ready  chan struct{} // closed when conn or err is set
+	giveUp context.CancelFunc // ends dialing
+	ready  chan struct{}      // closed when conn or err is set
 	conn   *amqp10.Conn
 	err    error
 	tokens tokenDesk
@@ -47,10 +48,7 @@ func (p *Pool) line(ctx context.Context) (*line, error) {
 		}
 	}
 	if l == nil {
-		l = &line{pool: p, ready: make(chan struct{}), sessions: make(map[*session]struct{})}
-		l.tokens.line = l
-		p.lines = append(p.lines, l)
-		p.wg.Go(l.run)
+		l = p.dial()
 	}
 	l.users++
 	p.mu.Unlock()
@@ -67,10 +65,22 @@ func (p *Pool) line(ctx context.Context) (*line, error) {
 	}
 }
 
-// run opens the connection and returns when it has ended. It is dialed for
-// whoever wants it, so no caller's context ends it.
-func (l *line) run() {
-	if err := l.open(); err != nil {
+// dial makes a connection. It is dialed for whoever wants it, so no caller's
+// context ends that: it is given up when nobody waits any more. [p.mu held]
+func (p *Pool) dial() *line {
+	ctx, giveUp := context.WithTimeout(context.Background(), p.cfg.ConnectTimeout)
+	l := &line{pool: p, giveUp: giveUp, ready: make(chan struct{}), sessions: make(map[*session]struct{})}
+	l.tokens.line = l
+	p.lines = append(p.lines, l)
+	p.wg.Go(func() { l.run(ctx) })
+	return l
+}
+
+// run opens the connection and returns when it has ended.
+func (l *line) run(ctx context.Context) {
+	err := l.open(ctx)
+	l.giveUp()
+	if err != nil {
 		l.leave()
 		l.err = err
 		close(l.ready)
@@ -81,10 +91,8 @@ func (l *line) run() {
 	<-l.conn.Done()
 }
 
-func (l *line) open() error {
+func (l *line) open(ctx context.Context) error {
 	cfg := &l.pool.cfg
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.ConnectTimeout)
-	defer cancel()
 	nc, err := cfg.Dial(ctx)
 	if err != nil {
 		return err
@@ -189,24 +197,29 @@ func (l *line) release() {
 	l.pool.mu.Lock()
 	l.users--
 	l.pool.mu.Unlock()
-	select {
-	case <-l.ready:
-		l.closeIfUnused()
-	default: // run sees to it
-	}
+	l.closeIfUnused()
 }
 
-// closeIfUnused takes a connection without users out of the pool, and closes it.
+// closeIfUnused takes a connection without users out of the pool, and closes it or
+// gives up dialing it.
 func (l *line) closeIfUnused() {
 	p := l.pool
 	p.mu.Lock()
-	unused := l.users == 0 && l.conn != nil
+	unused := l.users == 0
 	if unused {
 		l.gone = true
 		p.lines = slices.DeleteFunc(p.lines, func(other *line) bool { return other == l })
 	}
 	p.mu.Unlock()
-	if unused {
-		l.conn.CloseWith(nil)
+	if !unused {
+		return
+	}
+	select {
+	case <-l.ready:
+		if l.conn != nil {
+			l.conn.CloseWith(nil)
+		}
+	default:
+		l.giveUp() // run closes what comes of it
 	}
 }
