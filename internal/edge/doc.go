@@ -13,6 +13,7 @@
 //	DATA/certs/            server.pem and server-key.pem, if Sluice makes them
 //	DATA/root.pem          the root that devices must trust, if Sluice made it
 //	DATA/private/          its key
+//	DATA/operate.sock      for the operator, while the gateway runs (package operate)
 //
 // One process at a time has it. Everything in it is for its owner only.
 //

@@ -39,6 +39,7 @@ type Edge struct {
 	web      *webhead.Head
 	webFrom  *tlsx.Listener // nil if the port could not be had
 	metrics  net.Listener   // nil if there are none
+	operate  net.Listener   // nil if it could not be had
 
 	addresses *limit.Addresses // that fail; nil if nobody minds
 
@@ -55,7 +56,7 @@ type Edge struct {
 func Open(cfg *config.Config, log *slog.Logger) (*Edge, error) {
 	e := &Edge{cfg: cfg, log: log, fatal: make(chan error, 1)}
 	for _, step := range []func() error{
-		e.openStores, e.openCertificate, e.openGateway, e.openModules, e.bind, e.bindMetrics,
+		e.openStores, e.openCertificate, e.openGateway, e.openModules, e.bind, e.bindMetrics, e.bindOperate,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(fmt.Errorf("gateway: %w", err), e.Close())

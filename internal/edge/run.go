@@ -58,6 +58,7 @@ func (e *Edge) run(ctx context.Context) error {
 	wg.Go(func() { e.cert.run(behind) })
 	wg.Go(func() { e.report(behind) })
 	wg.Go(func() { e.serveMetrics(behind) })
+	wg.Go(func() { e.serveOperate(behind) })
 	err := e.serve(heads)
 	if err == nil {
 		e.log.Info("stopped serving; closing")
