@@ -148,7 +148,7 @@ func (c *call) logRefusal(what code.Code, tracking string, err error) {
 func publicText(what code.Code, err error) string {
 	var e *iot.Error
 	switch {
-	case what.Status() >= 500:
+	case what.Status() >= 500 && what != code.GatewayTimeout:
 		return "the hub could not do it, its log says why under the tracking id"
 	case what == code.Unauthorized || !errors.As(err, &e) || e.Detail == "":
 		return http.StatusText(what.Status())

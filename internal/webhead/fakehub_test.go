@@ -68,9 +68,10 @@ func (h *fakeHub) begin(ctx context.Context, how string, creds iot.Credentials, 
 		}
 	}
 	s := &fakeSession{hub: h, id: creds.Identity, client: client, beside: how == "visit"}
-	if !s.beside {
-		h.end(creds.Identity, iot.ErrTakenOver)
+	if s.beside {
+		return s, nil
 	}
+	h.end(creds.Identity, iot.ErrTakenOver)
 	h.mu.Lock()
 	h.sessions[creds.Identity] = s
 	h.mu.Unlock()

@@ -79,6 +79,9 @@ func paced(handler http.Handler) http.Handler {
 		if c := connOf(r); c != nil {
 			state := c.ConnectionState()
 			r.TLS = &state
+			if c.ambiguous(r) {
+				w.Header().Set("Connection", "close")
+			}
 		}
 		rc := http.NewResponseController(w)
 		_ = rc.SetWriteDeadline(time.Time{}) // the last answer's; an error shows in Write

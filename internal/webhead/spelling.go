@@ -38,6 +38,8 @@ type conn struct {
 	line  []byte // the beginning of the line that is going by, as far as is needed
 	off   bool
 	names map[string]string // lower case to what was written
+
+	lengths int // lines that begin as Content-Length does, but for those of requests served
 }
 
 const (
@@ -80,8 +82,11 @@ func (c *conn) hold(b []byte) {
 	c.line = append(c.line, b[:min(len(b), maxLength-len(c.line))]...)
 }
 
-// note remembers the name of a property, if line begins with one.
+// note remembers the name of a property, if line begins with one, and counts lengths.
 func (c *conn) note(line []byte) {
+	if len(line) > len(lengthHeader) && strings.EqualFold(string(line[:len(lengthHeader)]), lengthHeader) {
+		c.lengths++
+	}
 	if len(line) < len(appPrefix) || !strings.EqualFold(string(line[:len(appPrefix)]), appPrefix) {
 		return
 	}
@@ -108,6 +113,20 @@ func (c *conn) spell(lower string) string {
 		return name
 	}
 	return lower
+}
+
+const lengthHeader = "content-length:"
+
+// ambiguous reports whether a request that is chunked may have had a length too. The
+// chunks count then, and the connection must close [RFC 9112 6.3]; net/http forgets the
+// length and goes on. A body that has such a line costs its client the connection.
+func (c *conn) ambiguous(r *http.Request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.Header.Get("Content-Length") != "" {
+		c.lengths = max(0, c.lengths-1)
+	}
+	return len(r.TransferEncoding) > 0 && c.lengths > 0
 }
 
 type connKey struct{}
