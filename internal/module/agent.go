@@ -91,12 +91,11 @@ func (a *agent) run(ctx context.Context) error {
 	if err := a.fetch(ctx); err != nil {
 		return err
 	}
-	var soon <-chan time.Time
-	if err := a.report(ctx); err != nil {
-		return err
-	}
 	for {
-		news := a.r.next()
+		news := a.r.next() // first: what changes while it reports is news
+		if err := a.report(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -105,13 +104,10 @@ func (a *agent) run(ctx context.Context) error {
 				return err
 			}
 		case <-news:
-			if soon == nil {
-				soon = time.After(settle)
-			}
-		case <-soon:
-			soon = nil
-			if err := a.report(ctx); err != nil {
-				return err
+			select {
+			case <-time.After(settle):
+			case <-ctx.Done():
+				return nil
 			}
 		}
 	}

@@ -53,6 +53,12 @@ func (r *Runtime) followFile(ctx context.Context) {
 // take applies a deployment if it is right, and notes what became of it.
 func (r *Runtime) take(ctx context.Context, version int64, text []byte) {
 	m, err := ParseManifest(text)
+	var f *Fault
+	if errors.As(err, &f) && f.Code == 417 {
+		r.log.Info("there is no deployment yet", "version", version)
+		r.decide(version, err)
+		return
+	}
 	if err != nil {
 		r.log.Error("the deployment is wrong; what runs goes on", "version", version, "err", err)
 		r.decide(version, err)

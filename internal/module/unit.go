@@ -14,7 +14,7 @@ import (
 
 // identityEvery is how often a module without an identity is looked for. It is asked
 // of memory, most of the time.
-const identityEvery = 2 * time.Second
+const identityEvery = 500 * time.Millisecond
 
 // sweepLimit bounds the wait for processes that were killed.
 const sweepLimit = 5 * time.Second
@@ -277,8 +277,10 @@ func (u *unit) owns(pid int) bool {
 // sweep kills what the module started and is not of its group.
 func (u *unit) sweep() {
 	n, err := killMarked(u.r.mark(u.name), true, sweepLimit)
-	if n > 0 || err != nil {
-		u.r.log.Warn("processes that a module left behind were killed", "module", u.name, "count", n, "err", err)
+	if err != nil {
+		u.r.log.Error("processes that a module left behind are not killed", "module", u.name, "err", err)
+	} else if n > 0 {
+		u.r.log.Debug("processes that a module left behind were killed", "module", u.name, "count", n)
 	}
 }
 
