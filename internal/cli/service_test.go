@@ -21,6 +21,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
 	"sluice/internal/hub/twins"
@@ -57,13 +58,17 @@ func startHub(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	hosts := []string{certificateName}
+	work, err := jobs.Open(db, jobs.Options{Now: atNoon})
+	if err != nil {
+		t.Fatal(err)
+	}
 	configurations, err := deploy.Open(db, atNoon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, err := hub.New(hub.Options{
 		Hosts: hosts, Registry: store, Twins: twins.New(db, atNoon), Events: events, Commands: queues,
-		Configurations: configurations, Now: atNoon,
+		Configurations: configurations, Jobs: work, Now: atNoon,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/query"
 	"sluice/internal/hub/registry"
 	"sluice/internal/service"
@@ -214,18 +215,5 @@ func (h *Hub) settle(target iot.Identity, list []deploy.Setting) error {
 	return err
 }
 
-// Count is how many results a query has.
-func (h *Hub) Count(ctx context.Context, q *query.Query) (int, error) {
-	n, clock := 0, newClock(ctx)
-	s := &search{h: h, q: q, clock: clock}
-	err := s.rows(func(_ string, r query.Row) (bool, error) {
-		if s.clock.over(maxGroupWalk) {
-			return false, code.Errorf(code.Throttling, "query", iot.Identity{}, "it takes longer than %v", maxGroupWalk)
-		}
-		if q.Match(r) {
-			n++
-		}
-		return true, nil
-	})
-	return n, err
-}
+// Jobs are those of the hub, or nil.
+func (h *Hub) Jobs() *jobs.Store { return h.opt.Jobs }

@@ -12,6 +12,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
 	"sluice/internal/method"
@@ -28,6 +29,7 @@ type Options struct {
 	Commands *commands.Store
 
 	Configurations *deploy.Store // nil: there are none
+	Jobs           *jobs.Store   // nil: there are none
 
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
@@ -80,6 +82,9 @@ func (h *Hub) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { h.opt.Commands.Run(ctx) })
 	group.Go(func() { h.deploy(ctx) })
+	if h.opt.Jobs != nil {
+		group.Go(func() { h.opt.Jobs.Run(ctx, h) })
+	}
 	h.sessions.Run(ctx)
 	group.Wait()
 }

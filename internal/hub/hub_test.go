@@ -18,6 +18,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
@@ -50,13 +51,17 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	work, err := jobs.Open(db, jobs.Options{Now: nil})
+	if err != nil {
+		t.Fatal(err)
+	}
 	configurations, err := deploy.Open(db, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, err := New(Options{
 		Hosts: []string{hostName}, Registry: store, Twins: twins.New(db, nil), Events: log, Commands: queues,
-		Configurations: configurations,
+		Configurations: configurations, Jobs: work,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -96,6 +96,12 @@ type search struct {
 
 // rows visits what the query reads, from the search's place on.
 func (s *search) rows(visit func(key string, r query.Row) (more bool, err error)) error {
+	if s.q.From() == query.Jobs {
+		if s.h.opt.Jobs == nil {
+			return nil
+		}
+		return s.h.opt.Jobs.Rows(s.at.After, visit)
+	}
 	ids, ok := s.q.DeviceIDs()
 	if !ok {
 		ids = nil
@@ -162,6 +168,36 @@ func (s *search) groups() (Page, error) {
 	}
 	s.at.Seen += s.limit
 	return Page{Results: results[:s.limit], Next: s.at.String()}, nil
+}
+
+// Count is how many rows meet the condition of a query.
+func (h *Hub) Count(ctx context.Context, q *query.Query) (n int, err error) {
+	s := &search{h: h, q: q, clock: newClock(ctx)}
+	err = s.rows(func(_ string, r query.Row) (bool, error) {
+		if s.clock.over(maxGroupWalk) {
+			return false, code.Errorf(code.Throttling, "query", iot.Identity{}, "it takes longer than %v", maxGroupWalk)
+		}
+		if q.Match(r) {
+			n++
+		}
+		return true, nil
+	})
+	return n, err
+}
+
+// Matching visits the identities whose twins a query finds, in order, and ends
+// with an error of visit, or when ctx does.
+func (h *Hub) Matching(ctx context.Context, q *query.Query, visit func(iot.Identity) error) error {
+	s := &search{h: h, q: q}
+	return s.rows(func(_ string, r query.Row) (bool, error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if twin, ok := r.(*row); ok && q.Match(r) {
+			return true, visit(twin.entry.Identity)
+		}
+		return true, nil
+	})
 }
 
 // A clock bounds a walk over many rows.

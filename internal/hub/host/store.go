@@ -17,6 +17,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
 )
@@ -28,6 +29,7 @@ type store struct {
 	twins    *twins.Store
 	commands *commands.Store
 	deploy   *deploy.Store
+	jobs     *jobs.Store
 	events   *eventlog.Log
 
 	mu    sync.Mutex
@@ -61,6 +63,9 @@ func openStore(cfg *Config) (s *store, err error) {
 		return s, err
 	}
 	if s.deploy, err = deploy.Open(s.state, cfg.Now); err != nil {
+		return s, err
+	}
+	if s.jobs, err = jobs.Open(s.state, jobs.Options{Now: cfg.Now, Log: cfg.Log}); err != nil {
 		return s, err
 	}
 	s.events, err = eventlog.Open(filepath.Join(cfg.Dir, "events"), eventlog.Options{

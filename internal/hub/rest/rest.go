@@ -27,6 +27,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/hub"
 	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/query"
 	"sluice/internal/hub/registry"
 	"sluice/internal/service"
@@ -54,6 +55,7 @@ type Hub interface {
 	ConfigurationCounts(id string) hub.ConfigurationCounts
 	ApplyContent(device string, content service.ConfigurationContent) error
 	Count(ctx context.Context, q *query.Query) (int, error)
+	Jobs() *jobs.Store // nil: there are none
 	SendCommand(iot.Identity, iot.Message) error
 	PurgeCommands(iot.Identity) (int, error)
 }
@@ -102,6 +104,7 @@ func New(opt Options) http.Handler {
 		a.commandRoutes(opt.Hub),
 		a.queryRoutes(opt.Hub),
 		a.configurationRoutes(opt.Hub),
+		a.jobRoutes(opt.Hub),
 		a.eventRoutes(),
 	)
 	for i := range a.routes {

@@ -23,6 +23,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
@@ -115,13 +116,17 @@ func realHub(t testing.TB, db *pebble.DB, store *registry.Store, now func() time
 	if err != nil {
 		t.Fatal(err)
 	}
+	work, err := jobs.Open(db, jobs.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	configurations, err := deploy.Open(db, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, err := hub.New(hub.Options{
 		Hosts: []string{hubName}, Registry: store, Twins: twins.New(db, now), Events: events, Commands: queues,
-		Configurations: configurations, Now: now,
+		Configurations: configurations, Jobs: work, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)
