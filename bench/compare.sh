@@ -26,7 +26,7 @@ set -euo pipefail
 CLIENTS=${CLIENTS:-100} WINDOW=${WINDOW:-16} SIZE=${SIZE:-256}
 SECONDS_EACH=${SECONDS_EACH:-5} ROUNDS=${ROUNDS:-3} IDLE=${IDLE:-2000}
 GATEWAY=${GATEWAY:-127.0.0.41} HUB=${HUB:-127.0.0.42} PEER=${PEER:-127.0.0.43} PORT=${PORT:-28883}
-HTTPS_PORT=$((PORT + 1))
+HTTPS_PORT=$((PORT + 1)) AMQP_PORT=$((PORT + 2))
 
 tree=$(cd "$(dirname "$0")/.." && pwd)
 made=
@@ -120,7 +120,7 @@ start_mosquitto() {
 }
 
 start_hub() {
-	start hub "$SLUICE" hub --data "$WORK/hub" --listen "$HUB" --mqtt-port "$PORT" --amqp-port 0 --https-port "$HTTPS_PORT" --log-level warn
+	start hub "$SLUICE" hub --data "$WORK/hub" --listen "$HUB" --mqtt-port "$PORT" --amqp-port "$AMQP_PORT" --https-port "$HTTPS_PORT" --log-level warn
 	hub_pid=$pid
 	ready hub "$HUB" "$HTTPS_PORT"
 }
@@ -149,12 +149,17 @@ start_gateway() {
 		[sluice.listen]
 		address = "$GATEWAY"
 		mqtt_port = $PORT
+		amqp_port = 0
+		https_port = 0
+		[sluice.metrics]
+		address = ""
 		[sluice.tls]
 		cert = "$cert"
 		key = "$key"
 		[sluice.hub]
 		ca = "$WORK/hub/root.pem"
 		mqtt_port = $PORT
+		amqp_port = $AMQP_PORT
 		https_port = $HTTPS_PORT
 	END
 	start gateway "$SLUICE" edge --config "$WORK/config.toml"
