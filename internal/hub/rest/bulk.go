@@ -2,12 +2,15 @@ package rest
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
+	"sluice/internal/hub"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/registry"
 	"sluice/internal/service"
+	"sluice/internal/twin"
 	"sluice/iot"
 )
 
@@ -75,19 +78,30 @@ func bulkError(id iot.Identity, err error) service.BulkError {
 }
 
 // createAll creates all items if that is what is wanted and nothing is wrong with
-// any of them: with one synced write rather than a hundred.
+// any of them: with two synced writes rather than a hundred.
 func (a *api) createAll(items []wanted) bool {
 	entries := make([]registry.Entry, len(items))
+	var twins []hub.FirstTwin
 	for i := range items {
 		w := &items[i]
 		e, err := w.entry(w.identity(), nil)
-		if mode, _ := w.mode(); err != nil || mode != "create" || w.hasTwin() {
+		first, some, twinErr := a.firstTwin(w, w.identity())
+		if mode, _ := w.mode(); errors.Join(err, twinErr) != nil || mode != "create" {
 			return false
 		}
 		entries[i] = e
+		if some {
+			twins = append(twins, first)
+		}
 	}
-	_, err := a.Registry.Create(entries...)
-	return err == nil
+	if _, err := a.Registry.Create(entries...); err != nil {
+		return false
+	}
+	if len(twins) == 0 {
+		return true
+	}
+	// If this fails, the items are tried one by one, and are said to exist.
+	return a.Hub.BeginTwins(twins) == nil
 }
 
 // one does what one item wants.
@@ -95,27 +109,77 @@ func (a *api) one(w *wanted, id iot.Identity) error {
 	if err := id.Validate(); err != nil {
 		return code.Errorf(code.ArgumentInvalid, "bulk", iot.Identity{}, "%v", err)
 	}
-	if w.hasTwin() {
-		return code.Errorf(code.InvalidOperation, "bulk", id, "tags and properties cannot be set here")
-	}
 	_, exists := a.Registry.Get(id)
 	mode, etag := w.mode()
-	var err error
 	switch {
 	case mode == "create", mode == "createorupdate" && !exists:
-		_, err = a.create(w, id)
+		return a.createOne(w, id)
+	case mode == "updatetwin":
+		return a.updateTwin(w, id)
 	case etag == "":
 		// To the registry, no tag would mean any.
-		err = code.Errorf(code.PreconditionFailed, "bulk", id, "importMode %s needs the entity tag, and there is none", w.ImportMode)
+		return code.Errorf(code.PreconditionFailed, "bulk", id, "importMode %s needs the entity tag, and there is none", w.ImportMode)
 	case mode == "update", mode == "createorupdate":
-		_, err = a.update(w, id, etag)
+		return a.updateOne(w, id, etag)
 	case mode == "delete":
-		err = a.Registry.Delete(id, etag)
-	default:
-		err = code.Errorf(code.ArgumentInvalid, "bulk", id, "importMode %q is not one of a bulk request", w.ImportMode)
+		return a.Registry.Delete(id, etag)
 	}
+	return code.Errorf(code.ArgumentInvalid, "bulk", id, "importMode %q is not one of a bulk request", w.ImportMode)
+}
+
+// createOne creates an identity with its twin, if there is nothing wrong with
+// either.
+func (a *api) createOne(w *wanted, id iot.Identity) error {
+	first, some, err := a.firstTwin(w, id)
+	if err != nil {
+		return err
+	}
+	if _, err := a.create(w, id); err != nil || !some {
+		return err
+	}
+	return a.Hub.BeginTwins([]hub.FirstTwin{first})
+}
+
+// updateOne changes an identity and then, if the item says something about it, its
+// twin.
+func (a *api) updateOne(w *wanted, id iot.Identity, etag string) error {
+	first, some, err := a.firstTwin(w, id)
+	if err != nil {
+		return err
+	}
+	if first.Reported != nil {
+		return code.Errorf(code.InvalidOperation, "bulk", id, "reported properties are the device's own: they can be set when it is created")
+	}
+	if _, err := a.update(w, id, etag); err != nil || !some {
+		return err
+	}
+	_, err = a.Hub.PatchTwin(id, first.Change, "")
 	return err
 }
+
+// updateTwin merges what an item says into the twin of an identity.
+func (a *api) updateTwin(w *wanted, id iot.Identity) error {
+	first, some, err := a.firstTwin(w, id)
+	etag := registry.Any
+	if strings.HasSuffix(strings.ToLower(w.ImportMode), conditionalMode) {
+		etag = strings.Trim(w.TwinETag, `"`)
+	}
+	switch {
+	case err != nil:
+		return err
+	case first.Reported != nil:
+		return code.Errorf(code.InvalidOperation, "bulk", id, "reported properties are the device's own: they can be set when it is created")
+	case etag == "":
+		return code.Errorf(code.PreconditionFailed, "bulk", id, "importMode %s needs the twinETag, and there is none", w.ImportMode)
+	case !some:
+		return nil
+	}
+	_, err = a.Hub.PatchTwin(id, first.Change, etag)
+	return err
+}
+
+// conditionalMode ends an import mode that names an entity tag.
+const conditionalMode = "ifmatchetag"
 
 // mode is what an item wants, in lower case and without a condition, and the
 // entity tag that it wants it for.
@@ -124,7 +188,7 @@ func (w *wanted) mode() (mode, etag string) {
 	if mode == "" {
 		mode = "create"
 	}
-	mode, conditional := strings.CutSuffix(mode, "ifmatchetag")
+	mode, conditional := strings.CutSuffix(mode, conditionalMode)
 	if !conditional {
 		return mode, registry.Any
 	}
@@ -139,11 +203,31 @@ func (w *wanted) identity() iot.Identity {
 	return iot.Identity{Device: w.ID, Module: w.ModuleID}
 }
 
-// hasTwin reports whether an item says anything about its twin.
-func (w *wanted) hasTwin() bool {
-	var p struct{ Desired, Reported map[string]json.RawMessage }
-	if len(w.Properties) > 0 && json.Unmarshal(w.Properties, &p) != nil {
-		return true
+// firstTwin is what an item says about its twin; some is false if that is nothing.
+// The error is that of a twin which cannot be.
+func (a *api) firstTwin(w *wanted, id iot.Identity) (first hub.FirstTwin, some bool, err error) {
+	first.Identity = id
+	if len(w.Tags) > 0 || len(w.Properties.Desired) > 0 {
+		var change struct {
+			Tags       map[string]json.RawMessage `json:"tags,omitempty"`
+			Properties struct {
+				Desired map[string]json.RawMessage `json:"desired,omitempty"`
+			} `json:"properties"`
+		}
+		change.Tags, change.Properties.Desired = w.Tags, w.Properties.Desired
+		if first.Change, err = json.Marshal(change); err != nil {
+			return first, true, err
+		}
 	}
-	return len(w.Tags) > 0 || len(p.Desired) > 0 || len(p.Reported) > 0
+	if len(w.Properties.Reported) > 0 {
+		if first.Reported, err = json.Marshal(w.Properties.Reported); err != nil {
+			return first, true, err
+		}
+	}
+	some = first.Change != nil || first.Reported != nil
+	if _, alone := a.Hub.(empty); alone && some {
+		return first, some, code.Errorf(code.InvalidOperation, "bulk", id, "this hub keeps no twins")
+	}
+	_, err = first.Make(twin.New(a.Now()), a.Now())
+	return first, some, err
 }

@@ -93,7 +93,14 @@ type wanted struct {
 	ImportMode     string                  `json:"importMode"`
 	// Of the twin, in a bulk request.
 	Tags       map[string]json.RawMessage `json:"tags"`
-	Properties json.RawMessage            `json:"properties"`
+	Properties wantedProperties           `json:"properties"`
+	TwinETag   string                     `json:"twinETag"`
+}
+
+// wantedProperties are those of a twin in a bulk request.
+type wantedProperties struct {
+	Desired  map[string]json.RawMessage `json:"desired"`
+	Reported map[string]json.RawMessage `json:"reported"`
 }
 
 // checkIDs compares the ids in a body with those in the path.

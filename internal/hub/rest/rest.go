@@ -47,6 +47,7 @@ type Hub interface {
 
 	Query(ctx context.Context, q *query.Query, continuation string, limit int) (hub.Page, error)
 	Owner(*registry.Entry) twin.Owner
+	BeginTwins([]hub.FirstTwin) error
 	Twin(iot.Identity) (twin.Twin, error)
 	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
 	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
