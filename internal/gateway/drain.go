@@ -10,6 +10,10 @@ import (
 	"sluice/iot"
 )
 
+// turn is how many messages a lane may send while others wait. Without one, lanes
+// that outnumber the workers would give way to each other and send nothing.
+const turn = 8 * batchMessages
+
 // errShutdown ends a drain because the gateway stops.
 var errShutdown = errors.New("gateway stops")
 
@@ -22,6 +26,7 @@ type draining struct {
 	results chan sent // one per batch on its way
 	ahead   int       // batches on their way
 	max     int       // messages in a batch
+	read    int       // messages
 	window  int       // batches on their way before one must come back
 
 	acked bool         // something was delivered
@@ -64,10 +69,11 @@ func (d *draining) pump(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return errShutdown
 		}
-		if d.peer.stale(d.u.g.opt.Now()) || d.lease.Contended() {
+		if d.peer.stale(d.u.g.opt.Now()) || d.read >= turn && d.lease.Contended() {
 			return nil
 		}
 		recs, err := d.lease.Read(d.max, batchBytes)
+		d.read += len(recs)
 		switch {
 		case err != nil:
 			return err

@@ -170,6 +170,31 @@ func TestMessagesReachTheHubInOrderUnderTheirSendersIdentity(t *testing.T) {
 	}
 }
 
+// Lanes that outnumber the workers take turns, and each of them gets on.
+func TestManyMoreSendersThanWorkers(t *testing.T) {
+	const senders, each = 40, 30 // of 8 workers
+	regs := []iot.Registration{edgeDevice()}
+	for i := range senders {
+		regs = append(regs, child(fmt.Sprint("device-", i)))
+	}
+	s := newSite(t, newFakeParent(regs...))
+	s.untilOnline()
+	s.parent.cut(true)
+	for _, r := range regs[1:] {
+		session, err := s.connect(r.Identity, r.Auth.PrimaryKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range numbered(each) {
+			s.send(session, body)
+		}
+	}
+	s.parent.cut(false)
+	for _, r := range regs[1:] {
+		s.received(r.Identity, numbered(each)...)
+	}
+}
+
 func TestU2_MessagesSurviveARestartWithoutAHub(t *testing.T) {
 	a := child("a")
 	s := newSite(t, newFakeParent(edgeDevice(), a))
