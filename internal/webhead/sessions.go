@@ -2,6 +2,8 @@ package webhead
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,21 +105,24 @@ func (s *session) prove(ctx context.Context, creds iot.Credentials, client iot.C
 	case s.proof == shown:
 		return false, nil
 	default:
-		if err := s.hub.Renew(ctx, creds); err != nil {
-			return s.hasEnded(), unlessEnded(s, err)
+		if err := s.hub.Renew(ctx, creds); isEnd(err) {
+			s.lost(err)
+			return true, nil
+		} else if err != nil {
+			return false, err
 		}
 	}
 	s.proof = shown
 	return false, nil
 }
 
-// unlessEnded is err, if the session still lives.
-func unlessEnded(s *session, err error) error {
-	if s.hasEnded() {
-		return nil
-	}
-	return err
+// isEnd reports whether err is that of a session that has ended, of which the head may
+// not have been told yet, and says nothing of the proof that was shown.
+func isEnd(err error) bool {
+	return slices.ContainsFunc(ends, func(end error) bool { return errors.Is(err, end) })
 }
+
+var ends = []error{iot.ErrTakenOver, iot.ErrDisabled, iot.ErrRemoved, iot.ErrTokenExpired, iot.ErrClosed}
 
 // lost is told that the hub has ended the session.
 func (s *session) lost(error) {
