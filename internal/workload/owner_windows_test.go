@@ -1,0 +1,5 @@
+package workload
+
+import "os"
+
+func ownerOf(os.FileInfo) int { return -1 }
