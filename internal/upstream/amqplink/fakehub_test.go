@@ -159,9 +159,9 @@ func (c *fakeConn) Attach(r *amqp10.LinkRequest) {
 		}
 	}
 	if r.Role == amqp10.RoleSender {
-		s := r.AcceptSender(amqp10.SenderConfig{})
-		c.mu.Lock()
+		c.mu.Lock() // before the client knows of the link
 		defer c.mu.Unlock()
+		s := r.AcceptSender(amqp10.SenderConfig{})
 		if address == cbsNode {
 			c.claims = s
 			return

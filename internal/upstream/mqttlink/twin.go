@@ -114,7 +114,9 @@ func (s *session) forgetRequest(rid string) {
 func (s *session) answered(rest string, body []byte) {
 	status, query, _ := strings.Cut(rest, "/?")
 	a := answer{version: field(query, "$version"), body: append([]byte(nil), body...)}
-	a.status, a.err = strconv.Atoi(status)
+	if a.status, a.err = strconv.Atoi(status); a.err != nil {
+		a.err = unreachable("twin", s.id, a.err)
+	}
 	rid := field(query, "$rid")
 	s.mu.Lock()
 	answers := s.requests.waiting[rid]
