@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/pki"
 )
 
 // The official SDK sends by the protocols of port 443, to the hub and through a
@@ -48,4 +50,52 @@ func TestTelemetryOfTheDeviceSDKOnPort443(t *testing.T) {
 // over HTTPS the SDK does not look at GatewayHostName.
 func (s *site) webString(id string) string {
 	return fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", s.gatewayIP, id, s.deviceKeys[id])
+}
+
+// A device polls for commands with the official SDK, at the hub and at a gateway.
+func TestCommandsOfTheDeviceSDKOverHTTPS(t *testing.T) {
+	s := newSite(t, "below")
+	s.startGateway()
+	s.sluice("device", "create", "direct", "--hub-data", s.path("hub"))
+	direct := strings.TrimSpace(s.sluice("device", "connection-string", "direct", "--hub-data", s.path("hub")))
+	for _, at := range []struct{ device, connection, root string }{
+		{"direct", direct, s.path("hub", "root.pem")},
+		{"below", s.webString("below"), s.path("certs", "root.pem")},
+	} {
+		poll := launch(t, "poll.js "+at.device, exec.Command("node", "js/poll.js", at.connection, at.root))
+		poll.until("open", 1, time.Minute)
+		for _, text := range []string{"go", "reject", "abandon"} {
+			s.sluice("c2d", "send", at.device, "--hub-data", s.path("hub"), "--data", text, "--message-id", "id-"+text, "-p", "unit=bar")
+		}
+		for _, line := range []string{
+			"command go id-go iothub-app-unit=bar", "completed go", "rejected reject",
+			"abandoned abandon", "command abandon id-abandon iothub-app-unit=bar", "completed abandon",
+		} {
+			poll.until(line, 1, time.Minute)
+		}
+		if err := poll.end(os.Kill); err == nil {
+			t.Error("poll.js had ended by itself")
+		}
+	}
+}
+
+// Devices with certificates by the protocols of port 443: below a WebSocket there is
+// still the TLS connection.
+func TestCertificatesOfTheDeviceSDKOnPort443(t *testing.T) {
+	s := newSite(t)
+	root := s.path("certs", "root.pem")
+	s.startGateway()
+	for _, protocol := range []string{"http", "mqtt-ws", "amqp-ws"} {
+		device := "meter-" + protocol
+		s.sluice("certs", "device", device, "--dir", s.path("certs"), "--self-signed")
+		pair, err := pki.ReadCertificates(s.path("certs", "device-"+device+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, thumbprint := pki.Thumbprints(pair[0])
+		s.sluice("device", "create", device, "--hub-data", s.path("hub"), "--parent", "gateway", "--x509-thumbprint", thumbprint)
+		s.node(root, "js/send.js", "HostName="+s.gatewayIP+";DeviceId="+device+";x509=true", root, "20", protocol, "0",
+			s.path("certs", "device-"+device+".pem"), s.path("certs", "device-"+device+".key"))
+		s.expect(device, 20)
+	}
 }
