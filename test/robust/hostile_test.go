@@ -8,8 +8,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +41,7 @@ type intruder struct {
 	*site
 	ctx    context.Context
 	victim string // another device, whose id is no secret
+	from   string // address; "" for another each time
 
 	// seat is held by those who log in, because each login ends the one before.
 	seat sync.Mutex
@@ -78,11 +81,27 @@ func attacks() []attack {
 }
 
 func (i *intruder) socket() (net.Conn, error) {
-	return new(net.Dialer).DialContext(i.ctx, "tcp", i.addr)
+	return i.dialer().DialContext(i.ctx, "tcp", i.addr)
 }
 
 func (i *intruder) handshake() (net.Conn, error) {
-	return (&tls.Dialer{Config: i.idle.tls}).DialContext(i.ctx, "tcp", i.addr)
+	return (&tls.Dialer{Config: i.idle.tls, NetDialer: i.dialer()}).DialContext(i.ctx, "tcp", i.addr)
+}
+
+// dialer comes from the intruder's address or, if it has none, from another each
+// time, as those do who command many machines: an address that keeps failing is
+// soon not listened to any more. Where there is one loopback address, all come
+// from there.
+func (i *intruder) dialer() *net.Dialer {
+	d := &net.Dialer{Timeout: 10 * time.Second}
+	switch {
+	case runtime.GOOS != "linux":
+	case i.from != "":
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(i.from)}
+	default:
+		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, byte(1+rand.N(200)), byte(rand.N(256)), byte(1+rand.N(250)))}
+	}
+	return d
 }
 
 // then sends bytes on a connection.
@@ -278,7 +297,7 @@ func TestS11_AFloodOfBadLoginsLocksNobodyOut(t *testing.T) {
 	s := newSite(t, fleet(4))
 	s.load(func() {
 		s.progress(100)
-		i := &intruder{site: s, ctx: t.Context(), victim: "device-01"}
+		i := &intruder{site: s, ctx: t.Context(), victim: "device-01", from: "127.0.0.66"}
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
