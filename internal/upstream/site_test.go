@@ -162,7 +162,6 @@ type wire struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	after int // bytes from the hub after which every connection is cut; 0: never
-	dials int
 }
 
 func newWire(t testing.TB, to net.Addr) *wire {
@@ -196,7 +195,6 @@ func (w *wire) run() {
 		}
 		w.mu.Lock()
 		w.conns = append(w.conns, near, far)
-		w.dials++
 		after := w.after
 		w.mu.Unlock()
 		w.wg.Go(func() { pipe(far, near, 0) })
@@ -228,12 +226,6 @@ func (w *wire) cut() {
 		_ = c.Close()
 	}
 	w.conns = nil
-}
-
-func (w *wire) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dials
 }
 
 func (w *wire) cutAfter(n int) {

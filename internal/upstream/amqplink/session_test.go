@@ -211,7 +211,7 @@ func TestConnectTellsARefusalFromAnAbsence(t *testing.T) {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
 			p.Close()
-			if p.lines != nil && len(p.lines) != 0 || len(p.byID) != 0 {
+			if len(p.lines) != 0 || len(p.byID) != 0 {
 				t.Errorf("%d lines and %d sessions are left", len(p.lines), len(p.byID))
 			}
 		})
