@@ -109,3 +109,18 @@ func (u *uplink) retried(id iot.Identity) {
 	u.g.counts.Retries.Add(1)
 	u.g.meters.Of(id).Add(meter.Series{Quantity: meter.Retries, Reason: sendOperation}, 1)
 }
+
+// noteLoss counts that the hub was lost.
+func (u *uplink) noteLoss() {
+	u.lost = time.Now()
+	u.g.counts.Offline.Add(1)
+	u.g.meters.Of(u.g.own.id).Add(meter.Series{Quantity: meter.OfflineCount}, 1)
+}
+
+// found measures for how long the hub was lost.
+func (u *uplink) found() {
+	if !u.lost.IsZero() {
+		u.g.meters.Of(u.g.own.id).Observe(meter.Series{Quantity: meter.OfflineDuration}, time.Since(u.lost).Seconds())
+		u.lost = time.Time{}
+	}
+}

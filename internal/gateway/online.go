@@ -74,6 +74,7 @@ func (u *uplink) cameOnline(ctx context.Context) {
 		return
 	}
 	u.g.log.Info("uplink is up", "hub", u.g.opt.HubHost)
+	u.found()
 	if err := u.g.scope.Refresh(ctx); err != nil && ctx.Err() == nil {
 		u.g.log.Warn("scope not refreshed", "err", err)
 		return
@@ -89,7 +90,7 @@ func (u *uplink) wentOffline(err error, tries int) {
 		return
 	}
 	if u.online.set(false) {
-		u.g.counts.Offline.Add(1)
+		u.noteLoss()
 		u.g.log.Warn("uplink is down; messages are kept", "hub", u.g.opt.HubHost, "err", err)
 		return
 	}

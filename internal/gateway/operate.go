@@ -105,7 +105,7 @@ func (g *Gateway) Twin(ctx context.Context, id iot.Identity) (TwinView, error) {
 	}
 	v.Desired, v.DesiredVersion = st.Desired.JSON(), st.Desired.Version()
 	v.Reported, v.ReportedVersion = st.Reported.JSON(), st.Reported.Version()
-	v.Pending = st.Pending
+	v.Pending = append([]json.RawMessage{}, st.Pending...)
 	return v, err
 }
 
@@ -211,8 +211,9 @@ func endpointName(queue string) string {
 func (g *Gateway) Purge(queue string) (messages uint64, err error) {
 	for _, q := range g.opt.Spool.Queues() {
 		if q.Name() == queue {
-			messages, err = q.Purge()
-			g.log.Warn("an operator has purged a queue", "queue", queue, "messages", messages, "err", err)
+			if messages, err = q.Purge(); err == nil {
+				g.log.Warn("an operator has purged a queue", "queue", queue, "messages", messages)
+			}
 			return messages, err
 		}
 	}

@@ -25,6 +25,7 @@ type uplink struct {
 	g      *Gateway
 	queue  *spool.Queue
 	online gate
+	lost   time.Time // when the hub was lost; zero while it is there, or never was. keepOnline's alone
 	peers  peers
 	faults faults
 }
