@@ -116,3 +116,52 @@ func TestBeforeTheHubHasSpokenNobodyIsUnauthorized(t *testing.T) {
 		t.Errorf("after: %v", err)
 	}
 }
+
+func TestModulesAreCountedByRoute(t *testing.T) {
+	module := func(name string) iot.Registration {
+		r := child("edge")
+		r.Identity = iot.ModuleIdentity("edge", name)
+		return r
+	}
+	from, to := module("camera"), module("filter")
+	s := newSite(t, newFakeParent(edgeDevice(), from, to))
+	s.untilOnline()
+	r, err := s.gw.parseConfig(json.RawMessage(`{"routes":{"r":{"route":"FROM /messages/modules/camera/outputs/raw INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")","priority":3}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.gw.setRouting(r)
+	camera, err := s.connect(from.Identity, from.Auth.PrimaryKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter, err := s.connect(to.Identity, to.Auth.PrimaryKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := make(chan error, 1)
+	sub, err := filter.Inputs(func(d iot.Delivery) { settled <- filter.Settle(s.ctx, d.LockToken, iot.Complete) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	sub.Grant(10)
+	wait := make(chan error, 1)
+	camera.Send([]iot.Message{
+		{System: iot.System{{Name: iot.OutputName, Value: "raw"}}, Body: []byte("x")},
+		{System: iot.System{{Name: iot.OutputName, Value: "unheard"}}, Body: []byte("y")},
+	}, func(err error) { wait <- err })
+	if err := <-wait; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-settled; err != nil {
+		t.Fatal(err)
+	}
+	const id = "edge/camera"
+	s.count(id, 1, meter.Series{Quantity: meter.MessagesReceived, Output: "raw"})
+	s.count(id, 1, meter.Series{Quantity: meter.MessagesReceived, Output: "unheard"})
+	s.count(id, 1, meter.Series{Quantity: meter.MessagesDropped, Reason: noRoute, Output: "unheard"})
+	s.count(id, 1, meter.Series{Quantity: meter.MessagesSent, Peer: "edge/filter", Output: "raw", Input: "in", Priority: 3})
+	s.count(id, 1, meter.Series{Quantity: meter.SendDuration, Peer: "edge/filter", Output: "raw", Input: "in"})
+	s.count(id, 1, meter.Series{Quantity: meter.ProcessDuration, Peer: "edge/filter", Priority: 3})
+}

@@ -293,3 +293,32 @@ func BenchmarkScrape(b *testing.B) {
 		}
 	}
 }
+
+func TestAScrapeIsWholeWhileQueuesChange(t *testing.T) {
+	src := source(t, sas.NewKey(), 0)
+	h := Handler(src)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			appendTo(t, src.Spool, spool.Entry{Queue: gateway.UpstreamQueue, Lane: "dev", Priority: 2_000_000_000, Data: []byte("x")})
+			if _, err := src.Spool.Queue(gateway.UpstreamQueue).Purge(); err != nil {
+				t.Error(err)
+			}
+			src.Gateway.Meters().Of(iot.DeviceIdentity("dev")).Observe(meter.Series{Quantity: meter.MessageSize}, 1)
+		}
+	})
+	for range 100 {
+		if code, text := get(t, h, "/metrics"); code != http.StatusOK {
+			t.Errorf("%d: %s", code, text)
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
