@@ -286,6 +286,8 @@ func TestS7_TokensOnCBS(t *testing.T) {
 		{"S10 module by its own key", sign(t, "A/m1", sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("A", "m1")}), audience + "/modules/m1", 200},
 		{"S10 module by its device's key", sign(t, "A", sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("A", "m1")}), audience + "/modules/m1", 200},
 		{"S10 device by its module's key", sign(t, "A/m1", sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("A")}), audience, 401},
+		{"S10 gateway for another", sign(t, "gw/$edgeHub", sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("gw", "$edgeHub")}), hubName + "/devices/leaf", 200},
+		{"S10 module for another", sign(t, "A/m1", sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("A", "m1")}), audience, 401},
 		{"S10 leaf by its gateway's key", sign(t, "gw", sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("leaf")}), hubName + "/devices/leaf", 401},
 		{"S10 leaf by the key of $edgeHub", sign(t, "gw/$edgeHub", sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("leaf")}), hubName + "/devices/leaf", 401},
 	} {
@@ -316,4 +318,34 @@ func TestS7_TokensOnCBS(t *testing.T) {
 			}
 		}
 	})
+}
+
+// edgeHub's client puts the token of $edgeHub once for each identity, under the
+// audience of that: it opens links on behalf of that one, and of no other.
+func TestZ1_AGatewaysTokenPutForAnother(t *testing.T) {
+	for _, tt := range []struct {
+		actor, target, attach string
+		want                  bool
+	}{
+		{"gw/$edgeHub", "leaf", "leaf", true},
+		{"gw/$edgeHub", "leaf2", "leaf2", true}, // below the gateway below it
+		{"gw/$edgeHub", "A", "A", false},
+		{"gw/$edgeHub", "leaf", "leaf2", false}, // nothing was put for that one
+		{"gw2/$edgeHub", "leaf", "leaf", false},
+	} {
+		t.Run(tt.actor+" for "+tt.target+" attaches "+tt.attach, func(t *testing.T) {
+			d := newDesk(t, serve(t, judged(), amqp10.LoginAnonymous()))
+			actor := identity(t, tt.actor)
+			token := sign(t, tt.actor, sas.Resource{Host: hubName, Identity: actor})
+			for range 2 { // the second renews
+				if got := d.put(token, hubName+"/"+pathOf(tt.target)); got != 200 {
+					t.Fatalf("status %d", got)
+				}
+				got := d.attach(amqp10.RoleSender, "/"+pathOf(tt.attach)+"/messages/events", chainOf(tt.attach, actor.Device))
+				if got != tt.want {
+					t.Errorf("attached: %v, want %v", got, tt.want)
+				}
+			}
+		})
+	}
 }
