@@ -168,16 +168,22 @@ func (l *line) leave() []*session {
 	return left
 }
 
-// join makes a session known, unless the connection has ended.
+// join makes a session known, unless the connection has ended. An earlier session
+// of the identity, on whichever connection, is ended.
 func (l *line) join(s *session) error {
 	p := l.pool
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if l.gone {
+		p.mu.Unlock()
 		return iot.Errorf(iot.Unavailable, "connect", s.id, "the connection was lost")
 	}
+	older := p.byID[s.id]
 	l.sessions[s] = struct{}{}
 	p.byID[s.id] = s
+	p.mu.Unlock()
+	if older != nil {
+		older.end(iot.ErrTakenOver)
+	}
 	return nil
 }
 

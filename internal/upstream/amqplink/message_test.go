@@ -22,7 +22,7 @@ func TestABatchIsCutWhereItIsTooLarge(t *testing.T) {
 		"one too large":    {[]iot.Message{size(1), size(256 << 10), size(1)}, []uint32{amqp10.FormatBatch, 0, amqp10.FormatBatch}},
 	} {
 		b := &batch{}
-		parts, err := encode(tt.batch, b)
+		parts, err := encode(tt.batch, b, maxDelivery)
 		if err != nil || b.parts != len(tt.want) || len(parts) != len(tt.want) {
 			t.Errorf("%s: %d parts, %v", name, len(parts), err)
 			continue
@@ -103,7 +103,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := encode(msgs, &batch{}); err != nil {
+		if _, err := encode(msgs, &batch{}, maxDelivery); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -101,23 +101,12 @@ func (p *Pool) connect(ctx context.Context, creds iot.Credentials, client iot.Cl
 	}
 	ctx, done := l.operate(ctx)
 	defer done()
-	p.takeOver(creds.Identity)
 	s := newSession(l, creds, client)
 	if err := s.open(ctx, creds); err != nil {
 		s.end(err)
 		return nil, err
 	}
 	return s, nil
-}
-
-// takeOver ends the session that an identity has.
-func (p *Pool) takeOver(id iot.Identity) {
-	p.mu.Lock()
-	older := p.byID[id]
-	p.mu.Unlock()
-	if older != nil {
-		older.end(iot.ErrTakenOver)
-	}
 }
 
 // Close waits for connections that no session uses any more. Sessions are the

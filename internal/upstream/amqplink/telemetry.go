@@ -88,7 +88,7 @@ func (s *session) Send(msgs []iot.Message, done func(error)) { s.out.send(msgs, 
 
 func (t *telemetry) send(msgs []iot.Message, done func(error)) {
 	b := &batch{done: done, since: time.Now()}
-	parts, err := encode(msgs, b)
+	parts, err := encode(msgs, b, t.largest())
 	if err != nil {
 		done(failure("send", t.s.id, err))
 		return
@@ -115,6 +115,17 @@ func (t *telemetry) send(msgs []iot.Message, done func(error)) {
 	ready := t.flush()
 	t.mu.Unlock()
 	report(ready)
+}
+
+// largest is how large a delivery of several messages may be.
+func (t *telemetry) largest() int {
+	t.mu.Lock()
+	sender := t.sender
+	t.mu.Unlock()
+	if most := sender.MaxMessageSize(); most != 0 && most < maxDelivery {
+		return int(most)
+	}
+	return maxDelivery
 }
 
 // credit sends what waits.
