@@ -27,7 +27,7 @@ var kinds = map[amqp10.Condition]iot.Kind{
 	"com.microsoft:server-busy":                iot.Throttled,
 	"com.microsoft:timeout":                    iot.Timeout,
 	"com.microsoft:device-already-exists":      iot.Conflict,
-	"com.microsoft:iot-hub-not-found-error":    iot.Unavailable,
+	movedAway:                                  iot.Unavailable,
 }
 
 // failure is err with its kind, of an operation for an identity.

@@ -2,6 +2,7 @@ package amqplink
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,17 @@ func (l *line) answered() { l.heard.Store(time.Now().UnixNano()) }
 func (l *line) doubt(since time.Time) {
 	if l.heard.Load() < since.UnixNano() {
 		l.conn.CloseWith(amqp10.Errorf(amqp10.ErrConnectionForced, "nothing was answered since %s", since.UTC().Format(time.RFC3339)))
+	}
+}
+
+// movedAway is what a hub says that is not the hub any more, after a failover.
+const movedAway amqp10.Condition = "com.microsoft:iot-hub-not-found-error"
+
+// heed closes the connection if an error says that the hub is elsewhere now: the
+// next one finds it by its name.
+func (l *line) heed(err error) {
+	if errors.Is(err, &amqp10.Error{Condition: movedAway}) {
+		l.conn.CloseWith(amqp10.Errorf(amqp10.ErrConnectionForced, "the hub has moved"))
 	}
 }
 

@@ -132,6 +132,7 @@ func (s *session) end(reason error) {
 	tell := s.opened && !s.closed && s.client.Ended != nil
 	s.mu.Unlock()
 	s.line.part(s)
+	s.line.heed(reason)
 	s.out.close(reason)
 	if commands != nil {
 		commands.Close()

@@ -426,3 +426,26 @@ func TestU11_AnOperationThatIsStuckLosesOneSessionOnly(t *testing.T) {
 		t.Errorf("a twin that never comes: %v", err)
 	}
 }
+
+func TestU6_AHubThatHasMovedIsLookedForAgain(t *testing.T) {
+	h := startHub(t)
+	h.telemetry = func(_ *fakeConn, d *amqp10.Delivery) { d.Reject(amqp10.Errorf(movedAway, "")) }
+	p := h.pool(nil)
+	ended := make(chan error, 2)
+	a := h.connect(p, iot.DeviceIdentity("a"), func(err error) { ended <- err })
+	h.connect(p, iot.DeviceIdentity("b"), func(err error) { ended <- err })
+	done := make(chan error, 1)
+	a.Send(body1("x"), func(err error) { done <- err })
+	if err := await(t, done, "done"); iot.KindOf(err) != iot.Unavailable {
+		t.Errorf("done got %v", err)
+	}
+	for range 2 {
+		if err := await(t, ended, "the end of a session"); iot.KindOf(err) != iot.Unavailable {
+			t.Errorf("ended with %v", err)
+		}
+	}
+	h.connect(p, iot.DeviceIdentity("a"), nil)
+	if h.count() != 2 {
+		t.Errorf("%d connections", h.count())
+	}
+}

@@ -166,6 +166,7 @@ func (t *telemetry) outcome(b *batch, o amqp10.Outcome, err error) {
 	if err == nil {
 		t.s.line.answered()
 		err = outcomeError("send", t.s.id, o)
+		t.s.line.heed(err)
 	} else {
 		err = failure("send", t.s.id, err)
 	}
