@@ -52,7 +52,6 @@ type site struct {
 
 	script *ledger.Writer // the faults
 	judge  *judge
-	report *ledger.Report
 
 	slowest time.Duration // from starting the gateway to its being ready
 }
