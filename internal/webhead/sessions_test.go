@@ -114,7 +114,7 @@ func TestSessionIsKeptFromItsLastUse(t *testing.T) {
 		if n := closed.Load(); n != 0 {
 			t.Errorf("closed %d times", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if n := closed.Load(); n != 1 {
 			t.Errorf("closed %d times", n)

@@ -150,6 +150,7 @@ func TestServesWhatIsTheDevices(t *testing.T) {
 		"/DEVICES/d/messages/deviceBound/etag": true,
 		"/devices/d/files/notifications":       true,
 		"/$iothub/websocket":                   true,
+		"/$servicebus/websocket":               true,
 		"/health":                              true,
 		"/devices/d":                           false,
 		"/devices/d/modules":                   false,

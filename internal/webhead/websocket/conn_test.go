@@ -85,7 +85,7 @@ func replies(far io.Reader) (all []reply) {
 
 // converse sends input to a Conn and returns what is read there, with the error, and
 // what the client gets.
-func converse(t *testing.T, input []byte) (read string, err error, got []reply) {
+func converse(t *testing.T, input []byte) (read string, got []reply, err error) {
 	c, far := pair(t)
 	var wg sync.WaitGroup
 	wg.Go(func() { got = replies(far) })
@@ -93,7 +93,7 @@ func converse(t *testing.T, input []byte) (read string, err error, got []reply) 
 	data, err := io.ReadAll(c)
 	_ = c.Close() // what the client gets shows it
 	wg.Wait()
-	return string(data), err, got
+	return string(data), got, err
 }
 
 func TestStreamIsWhatTheFramesCarry(t *testing.T) {
@@ -114,7 +114,7 @@ func TestStreamIsWhatTheFramesCarry(t *testing.T) {
 		{"a close without status", [][]byte{frame(finBit|opClose, nil)}, "", `[8 ""]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			read, err, got := converse(t, slices.Concat(tt.frames...))
+			read, got, err := converse(t, slices.Concat(tt.frames...))
 			if read != tt.want || err != nil || fmt.Sprint(got) != tt.got {
 				t.Errorf("read %.40q, %v, the client got %v; want %.40q, %s", read, err, got, tt.want, tt.got)
 			}
