@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -133,6 +134,13 @@ func (r *Runtime) prepare() error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
+	}
+	info, err := os.Stat(r.opt.RunDir)
+	switch {
+	case err != nil:
+		return err
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("directory of sockets %s may be changed by others (mode %04o)", r.opt.RunDir, info.Mode().Perm())
 	}
 	n, err := killMarked(r.mark(""), false, sweepLimit)
 	if n > 0 {

@@ -2,10 +2,12 @@ package module
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -236,6 +238,9 @@ func (u *unit) watch(ctx context.Context, p *process, orders int, o options) (as
 // start prepares all that a process needs, and starts it.
 func (u *unit) start(s *Spec, generation string, api *socket) (*process, error) {
 	who, err := accountOf(s.options.User)
+	if err == nil {
+		err = u.r.reachable(who)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -259,13 +264,26 @@ func (u *unit) start(s *Spec, generation string, api *socket) (*process, error) 
 	return p, err
 }
 
-// workingDir is the directory of a module, private to it, if it names none.
+// workingDir is the directory of a module, private to it, if it names none. One with
+// a user of its own begins at the root, as with Docker: the data directory is not
+// for it.
 func (r *Runtime) workingDir(s *Spec) (string, error) {
-	if dir := s.options.WorkingDir; dir != "" {
-		return dir, nil
+	switch {
+	case s.options.WorkingDir != "":
+		return s.options.WorkingDir, nil
+	case s.options.User != "":
+		return "/", nil
 	}
 	dir := filepath.Join(r.opt.Dir, "modules", s.Name)
 	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// reachable reports an error if an account cannot come to the sockets.
+func (r *Runtime) reachable(who account) error {
+	if who.uid >= 0 && who.uid != os.Getuid() && strings.HasPrefix(r.opt.RunDir, r.opt.Dir+string(filepath.Separator)) {
+		return errors.New("a module with a User of its own cannot come to its socket in the data directory; let systemd make another with RuntimeDirectory=sluice")
+	}
+	return nil
 }
 
 // owns reports whether a process is of the module.
