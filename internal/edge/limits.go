@@ -23,7 +23,7 @@ func (e *Edge) hub() iot.Hub {
 	if e.addresses == nil {
 		return e.gateway
 	}
-	return e.addresses.Hub(e.gateway)
+	return e.addresses.Hub(e.gateway, e.gateway.Vouched)
 }
 
 // bounded puts the limits of a port on its listener.

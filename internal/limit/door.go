@@ -28,12 +28,16 @@ func (d door) Accept() (net.Conn, error) {
 }
 
 // Hub turns away the logins of addresses that have failed too often, and notes how
-// those of all others end.
-func (a *Addresses) Hub(hub iot.Hub) iot.Hub { return desk{hub, a} }
+// those of all others end. A failure that is excused does not count; excused may be
+// nil.
+func (a *Addresses) Hub(hub iot.Hub, excused func(creds iot.Credentials, remote string) bool) iot.Hub {
+	return desk{hub, a, excused}
+}
 
 type desk struct {
-	hub iot.Hub
-	a   *Addresses
+	hub     iot.Hub
+	a       *Addresses
+	excused func(creds iot.Credentials, remote string) bool
 }
 
 // Connect implements [iot.Hub]. To an address that has failed too often it says
@@ -46,7 +50,8 @@ func (d desk) Connect(ctx context.Context, creds iot.Credentials, client iot.Cli
 	switch {
 	case err == nil:
 		d.a.Succeeded(client.RemoteAddr)
-	case iot.KindOf(err) == iot.Unauthorized:
+	case iot.KindOf(err) != iot.Unauthorized:
+	case d.excused == nil || !d.excused(creds, client.RemoteAddr):
 		d.a.Failed(client.RemoteAddr)
 	}
 	return session, err

@@ -53,7 +53,7 @@ func TestS11_AHundredBadLoginsASecondFromOneAddress(t *testing.T) {
 		hub := new(picky)
 		var text bytes.Buffer
 		a := NewAddresses(0, 0, slog.New(slog.NewTextHandler(&text, nil)))
-		h := a.Hub(hub)
+		h := a.Hub(hub, nil)
 		const seconds = 60
 		for i := range 100 * seconds {
 			remote := fmt.Sprintf("192.0.2.1:%d", 1024+i) // a port each
@@ -86,7 +86,7 @@ func TestS11_AHundredBadLoginsASecondFromOneAddress(t *testing.T) {
 
 func TestS11_ASiteWhereSomeFailIsNoAttack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewAddresses(0, 0, nil).Hub(new(picky))
+		h := NewAddresses(0, 0, nil).Hub(new(picky), nil)
 		for range 1000 {
 			if got := login(t, h, "right", "192.0.2.1:1"); got != welcome {
 				t.Fatalf("a good login: %v", got)
@@ -97,9 +97,20 @@ func TestS11_ASiteWhereSomeFailIsNoAttack(t *testing.T) {
 }
 
 func TestS11_AHubThatIsAwayIsNobodysFault(t *testing.T) {
-	h := NewAddresses(0, 0, nil).Hub(new(picky))
+	h := NewAddresses(0, 0, nil).Hub(new(picky), nil)
 	for range 100 {
 		if got := login(t, h, "away", "192.0.2.1:1"); got != iot.Unavailable {
+			t.Fatal(got)
+		}
+	}
+}
+
+func TestS11_WhatIsExcusedDoesNotCount(t *testing.T) {
+	h := NewAddresses(0, 0, nil).Hub(new(picky), func(creds iot.Credentials, remote string) bool {
+		return creds.Identity == dev && remote == "192.0.2.1:1"
+	})
+	for range 100 {
+		if got := login(t, h, "wrong", "192.0.2.1:1"); got != iot.Unauthorized {
 			t.Fatal(got)
 		}
 	}
