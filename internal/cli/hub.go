@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/registry"
 )
@@ -42,6 +43,13 @@ type hubFlags struct {
 	log       logFlags
 	json      bool
 	retention time.Duration
+	notify    []string
+}
+
+// ownEvents are the events of the hub itself, by what they are called on the
+// command line.
+var ownEvents = map[string]eventlog.Source{
+	"twin": eventlog.TwinChange, "lifecycle": eventlog.Lifecycle, "connection": eventlog.ConnectionState,
 }
 
 func hubCommand() *cobra.Command {
@@ -63,6 +71,7 @@ func hubCommand() *cobra.Command {
 	flags.IntVar(&f.cfg.AMQPPort, "amqp-port", host.DefaultAMQPPort, "`port` for devices that speak AMQP; 0 for any that is free")
 	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
 	flags.StringSliceVar(&f.cfg.ConsumerGroups, "consumer-group", nil, "further consumer `group` of the Event Hubs-compatible endpoint; may be repeated")
+	flags.StringSliceVar(&f.notify, "own-events", nil, "store events of the hub itself too: twin, lifecycle and `connection`, or some of them")
 	flags.StringVar(&f.cfg.Cert, "cert", "", "`file` with the hub's certificate chain, instead of one made by the hub")
 	flags.StringVar(&f.cfg.Key, "key", "", "`file` with its private key")
 	flags.StringVar(&f.cfg.DeviceCA, "device-ca", "", "`file` with the authorities that sign device certificates")
@@ -80,6 +89,13 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 		return err
 	}
 	f.cfg.Log = log
+	for _, name := range f.notify {
+		source, ok := ownEvents[name]
+		if !ok {
+			return usagef("--own-events: %q is not one of twin, lifecycle and connection", name)
+		}
+		f.cfg.Notify = append(f.cfg.Notify, source)
+	}
 	if f.cfg.Retention = f.retention; f.retention == 0 {
 		f.cfg.Retention = -1
 	}

@@ -199,7 +199,7 @@ func (h *Hub) settle(target iot.Identity, list []deploy.Setting) error {
 	if len(list) == 0 {
 		return nil
 	}
-	_, err := h.changeTwin(target, "", func(t twin.Twin, now time.Time) (twin.Twin, error) {
+	_, err := h.changeTwin(target, "", updateTwin, func(t twin.Twin, now time.Time) (twin.Twin, error) {
 		after, _, err := deploy.Apply(t.Desired, list, now)
 		if err != nil {
 			return t, err

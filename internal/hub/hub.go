@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/auth"
@@ -31,6 +32,10 @@ type Options struct {
 	Configurations *deploy.Store // nil: there are none
 	Jobs           *jobs.Store   // nil: there are none
 
+	// Notify are the sources, besides telemetry, whose events go to the event log.
+	// IoT Hub needs a route for each, and has none at first.
+	Notify []eventlog.Source
+
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
 	Log   *slog.Logger     // nil discards
@@ -48,6 +53,8 @@ type Hub struct {
 
 	searching chan struct{} // a place for each query that runs
 	deployed  deployed
+
+	connections atomic.Uint64 // events of connections so far
 }
 
 var _ iot.Parent = (*Hub)(nil)
@@ -69,6 +76,7 @@ func New(opt Options) (*Hub, error) {
 	h.sessions = presence.NewTable(presence.Options[*session]{Auth: h.auth, Left: h.left, Log: opt.Log})
 	h.unwatch = opt.Registry.Watch(h.registryChanged)
 	h.deployed.init()
+	h.connections.Store(uint64(opt.Now().UnixNano())) // later numbers than before a restart
 	if opt.Configurations != nil {
 		opt.Configurations.Watch(h.deployed.touchAll)
 	}
@@ -96,12 +104,14 @@ func (h *Hub) Connect(_ context.Context, creds iot.Credentials, client iot.Clien
 		return nil, err
 	}
 	h.seen.note(s.Identity(), h.opt.Now())
+	h.notifyConnection(s.Identity(), "deviceConnected")
 	return s, nil
 }
 
 func (h *Hub) left(s *session) {
 	s.unsubscribe()
 	h.seen.note(s.Identity(), h.opt.Now())
+	h.notifyConnection(s.Identity(), "deviceDisconnected")
 }
 
 // registryChanged ends the sessions that a change forbids. Besides those of the
@@ -110,6 +120,7 @@ func (h *Hub) left(s *session) {
 func (h *Hub) registryChanged(changes []registry.Change) {
 	for _, c := range changes {
 		h.touch(c.Identity())
+		h.notifyLifecycle(c)
 	}
 	var ids []iot.Identity
 	for _, c := range changes {

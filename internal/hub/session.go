@@ -60,8 +60,15 @@ func (s *session) PatchReported(_ context.Context, patch json.RawMessage) (versi
 	if err := s.Err(); err != nil {
 		return 0, err
 	}
-	report := func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Report(patch, now) }
-	t, err := s.h.opt.Twins.Update(s.Identity(), s.generation(), report, func(twin.Twin) { s.h.touch(s.Identity()) })
+	var before twin.Twin
+	report := func(t twin.Twin, now time.Time) (twin.Twin, error) {
+		before = t
+		return t.Report(patch, now)
+	}
+	t, err := s.h.opt.Twins.Update(s.Identity(), s.generation(), report, func(after twin.Twin) {
+		s.h.touch(s.Identity())
+		s.h.notifyTwin(updateTwin, s.Identity(), before, after)
+	})
 	if err != nil {
 		return 0, err
 	}

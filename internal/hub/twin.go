@@ -34,16 +34,16 @@ func (h *Hub) Twin(id iot.Identity) (twin.Twin, error) {
 // PatchTwin merges the service's patch, {"tags":…,"properties":{"desired":…}},
 // into a twin whose etag is ifMatch; "" and "*" match every one.
 func (h *Hub) PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error) {
-	return h.changeTwin(id, ifMatch, func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Patch(patch, now) })
+	return h.changeTwin(id, ifMatch, updateTwin, func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Patch(patch, now) })
 }
 
 // ReplaceTwin makes the service's document the tags and desired properties of a
 // twin whose etag is ifMatch; "" and "*" match every one.
 func (h *Hub) ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error) {
-	return h.changeTwin(id, ifMatch, func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Replace(body, now) })
+	return h.changeTwin(id, ifMatch, replaceTwin, func(t twin.Twin, now time.Time) (twin.Twin, error) { return t.Replace(body, now) })
 }
 
-func (h *Hub) changeTwin(id iot.Identity, ifMatch string, change func(twin.Twin, time.Time) (twin.Twin, error)) (twin.Twin, error) {
+func (h *Hub) changeTwin(id iot.Identity, ifMatch, operation string, change func(twin.Twin, time.Time) (twin.Twin, error)) (twin.Twin, error) {
 	e, err := h.entry("twin", id)
 	if err != nil {
 		return twin.Twin{}, err
@@ -59,6 +59,7 @@ func (h *Hub) changeTwin(id iot.Identity, ifMatch string, change func(twin.Twin,
 	return h.opt.Twins.Update(id, e.GenerationID, matched, func(after twin.Twin) {
 		h.tellDesired(id, before.Desired, after.Desired)
 		h.touch(id)
+		h.notifyTwin(operation, id, before, after)
 	})
 }
 

@@ -22,6 +22,11 @@ const (
 // The messages may be changed once Append has returned. It waits only while
 // [Options.MaxPendingBytes] are pending.
 func (l *Log) Append(sender iot.Identity, batch []iot.Message, done func(error)) {
+	l.AppendFrom(Telemetry, sender, batch, done)
+}
+
+// AppendFrom is Append for events of any source.
+func (l *Log) AppendFrom(source Source, sender iot.Identity, batch []iot.Message, done func(error)) {
 	data, ends, err := encode(batch)
 	if err != nil {
 		done(err)
@@ -29,7 +34,7 @@ func (l *Log) Append(sender iot.Identity, batch []iot.Message, done func(error))
 	}
 	l.inbox.append(&op{
 		partition: l.partitions[l.PartitionOf(sender)],
-		source:    Telemetry, data: data, ends: ends, done: done,
+		source:    source, data: data, ends: ends, done: done,
 	})
 }
 

@@ -79,13 +79,21 @@ type Source byte
 
 // The sources. Their numbers are stored.
 const (
-	Telemetry Source = 1 // a message of a device or module
+	Telemetry       Source = 1 // a message of a device or module
+	TwinChange      Source = 2
+	Lifecycle       Source = 3 // an identity was registered or deleted
+	ConnectionState Source = 4
 )
+
+var sourceNames = map[Source]string{
+	Telemetry: "Telemetry", TwinChange: "twinChangeEvents",
+	Lifecycle: "deviceLifecycleEvents", ConnectionState: "deviceConnectionStateEvents",
+}
 
 // String is the value of iothub-message-source.
 func (s Source) String() string {
-	if s == Telemetry {
-		return "Telemetry"
+	if name := sourceNames[s]; name != "" {
+		return name
 	}
 	return fmt.Sprintf("Source(%d)", byte(s))
 }

@@ -45,6 +45,9 @@ type Config struct {
 	// $Default. They only need to be known.
 	ConsumerGroups []string
 
+	// Notify are the sources, besides telemetry, whose events are stored.
+	Notify []eventlog.Source
+
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // wall clock; nil means time.Now
 
