@@ -25,7 +25,7 @@ func parseLine(text string) Line {
 	when, rest, _ := strings.Cut(text, " ")
 	at, err := time.Parse(stamp, when)
 	stream, body, ok := strings.Cut(rest, " ")
-	if err != nil || !ok {
+	if err != nil || !ok || stream == "" {
 		return Line{Text: text} // of somebody else's making
 	}
 	return Line{Time: at, Stream: stream, Text: body}

@@ -148,7 +148,7 @@ func (s *Spec) settings(t map[string]json.RawMessage) error {
 	if s.options, err = parseOptions(given); err != nil {
 		return err
 	}
-	if s.Image == "" && len(s.options.Entrypoint) == 0 {
+	if argv := s.command(); argv[0] == "" {
 		return errors.New("settings.image is missing; write the program's file, or its name in PATH")
 	}
 	return nil
