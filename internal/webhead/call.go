@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,6 +86,9 @@ func (c *call) reply(a answer) {
 // send writes the end of every answer. An error is the client's: it has gone.
 func (c *call) send(status int, body []byte) error {
 	c.w.Header().Set("Cache-Control", "no-store")
+	if status != http.StatusNoContent {
+		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	c.w.WriteHeader(status)
 	if len(body) > 0 {
 		if _, err := c.w.Write(body); err != nil {

@@ -19,7 +19,8 @@
 //
 // Words in paths are read without regard to case, ids are not, and are decoded once.
 // All but the last two name an api-version; any date will do, for what devices send
-// and get is the same in all of them.
+// and get is the same in all of them. Those that call methods may leave it out, as
+// one SDK does.
 //
 // # Who a client is
 //

@@ -106,5 +106,11 @@ func (h *Head) Close() error {
 // stand beside other handlers. Of /twins/…/methods, at which a hub's service API has
 // operations too, it serves what has the header x-ms-edge-moduleId.
 func (h *Head) Serves(r *http.Request) bool {
-	return h.serves(r)
+	segments := segmentsOf(r.URL.EscapedPath())
+	for i := range h.routes {
+		if _, ok := match(h.routes[i].segments, segments); ok {
+			return h.routes[i].as != invoker || r.Header.Get(callerHeader) != ""
+		}
+	}
+	return false
 }

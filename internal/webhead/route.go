@@ -75,16 +75,6 @@ func segmentsOf(path string) []string {
 	return strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 }
 
-func (h *Head) serves(r *http.Request) bool {
-	segments := segmentsOf(r.URL.EscapedPath())
-	for i := range h.routes {
-		if _, ok := match(h.routes[i].segments, segments); ok {
-			return h.routes[i].as != invoker || r.Header.Get(callerHeader) != ""
-		}
-	}
-	return false
-}
-
 // find returns the route of a request, and notes in c what its braces stand for.
 func (h *Head) find(c *call) (*route, error) {
 	segments := segmentsOf(c.r.URL.EscapedPath())

@@ -99,3 +99,20 @@ func TestCertificatesOfTheDeviceSDKOnPort443(t *testing.T) {
 		s.expect(device, 20)
 	}
 }
+
+// A module calls a method of a device, both at the gateway, with the hub away.
+func TestMethodsBetweenClientsOfTheDeviceSDK(t *testing.T) {
+	s := newSite(t, "below")
+	s.sluice("device", "create", "gateway/caller", "--hub-data", s.path("hub"))
+	module := strings.TrimSpace(s.sluice("device", "connection-string", "gateway/caller", "--hub-data", s.path("hub")))
+	s.startGateway()
+	root := s.path("certs", "root.pem")
+	device := exec.Command("node", "js/device.js", s.deviceString("below"), root, "mqtt")
+	listener := launch(t, "device.js", device)
+	listener.until("listening", 1, time.Minute)
+	s.hub.stop()
+	got := s.node(root, "js/invoke.js", module+";GatewayHostName="+s.gatewayIP, "below")
+	if want := "answer {\"status\":200,\"payload\":{\"echo\":{\"n\":7}}}\nnobody DeviceNotFoundError 404\n"; got != want {
+		t.Errorf("the module heard\n%s, want\n%s", got, want)
+	}
+}
