@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// patience bounds every wait of the tests.
+const patience = 20 * time.Second
+
 func testBook(t testing.TB, size int64, files int) *logbook {
 	t.Helper()
 	b := newLogbook(filepath.Join(t.TempDir(), "m.log"), slog.New(slog.DiscardHandler))

@@ -21,9 +21,6 @@ import (
 	"sluice/iot"
 )
 
-// patience bounds every wait of the tests.
-const patience = 20 * time.Second
-
 const testKey = iot.Secret("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 
 // testKeys has an identity for every module but those called stranger.
