@@ -112,7 +112,7 @@ func TestMethodsBetweenClientsOfTheDeviceSDK(t *testing.T) {
 	listener.until("listening", 1, time.Minute)
 	s.hub.stop()
 	got := s.node(root, "js/invoke.js", module+";GatewayHostName="+s.gatewayIP, "below")
-	if want := "answer {\"status\":200,\"payload\":{\"echo\":{\"n\":7}}}\nnobody DeviceNotFoundError 404\n"; got != want {
+	if want := "answer {\"status\":200,\"payload\":{\"echo\":{\"n\":7}}}\nnobody Error 404\n"; got != want {
 		t.Errorf("the module heard\n%s, want\n%s", got, want)
 	}
 }
