@@ -99,7 +99,7 @@ func addCommands(root *cobra.Command) {
 		}
 	}
 	add(groupRun, demoCommand(), hubCommand(), edgeCommand())
-	add(groupManage, monitorCommand(), deviceCommand(), twinCommand(), methodCommand(), c2dCommand(), queryCommand(), deployCommand())
+	add(groupManage, monitorCommand(), deviceCommand(), twinCommand(), methodCommand(), c2dCommand(), queryCommand(), deployCommand(), jobCommand())
 	add(groupManage, gatewayCommand(), listCommand(), logsCommand(), restartCommand())
 	add(groupManage, routeCommand(), certsCommand())
 	add(groupMeasure, benchCommand())

@@ -126,10 +126,13 @@ func connectPump(t *testing.T, h *hub.Hub, store *registry.Store) {
 // TestServiceCommands plays the transcripts of commands that need a whole hub, as
 // TestDeviceCommands does; words may stand in single quotes.
 func TestServiceCommands(t *testing.T) {
+	local := time.Local
+	time.Local = time.UTC // in which tables show times
+	t.Cleanup(func() { time.Local = local })
 	for _, name := range hubVariables {
 		t.Setenv(name, "")
 	}
-	for _, name := range []string{"twin", "method", "query", "c2d", "deploy"} {
+	for _, name := range []string{"twin", "method", "query", "c2d", "deploy", "job"} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join("testdata", name+".txt")
 			want, err := os.ReadFile(file)
