@@ -29,7 +29,7 @@ var rooms = [][]string{
 	{"internal/gateway"},
 	{"internal/hub"},
 	{"internal/upstream"},
-	{"internal/service", "internal/bench"},
+	{"internal/service", "internal/eventhub", "internal/bench"},
 	{"internal/spool"},
 	{"internal/route"},
 	{"internal/hubevent"},

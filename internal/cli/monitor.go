@@ -1,24 +1,31 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sluice/internal/eventhub"
 	"sluice/internal/hubevent"
 	"sluice/internal/service"
 )
 
-const monitorLong = `Follows the events that a local hub receives, as they are stored: each on a line,
-or with --json as one JSON object on a line, with the names of the Event
-Hubs-compatible endpoint. A connection that is lost is made again; nothing is
-missed or shown twice. Ctrl-C ends it.
+const monitorLong = `Follows the events that a hub receives, as they are stored: each on a line, or with
+--json as one JSON object on a line, with the names of the Event Hubs-compatible
+endpoint. A connection that is lost is made again; nothing is missed or shown
+twice. Ctrl-C ends it.
+
+A Sluice hub is read over HTTPS. Azure IoT Hub, and any hub with --event-hub, is read
+from its Event Hubs-compatible endpoint over AMQP, port 5671; then --from is start,
+latest or a time, and --device is chosen from all that comes.
 
 ` + reachHelp
 
@@ -35,6 +42,8 @@ type monitorFlags struct {
 	reach
 	query    service.EventQuery
 	noFollow bool
+	eventHub bool
+	group    string
 	json     bool
 	props    bool
 	count    int
@@ -57,6 +66,8 @@ func monitorCommand() *cobra.Command {
 	flags.StringVar(&f.query.Partition, "partition", "", "only this `partition`")
 	flags.BoolVar(&f.noFollow, "no-follow", false, "end where the log ends, instead of waiting for more")
 	flags.IntVarP(&f.count, "count", "n", 0, "end after this many events")
+	flags.BoolVar(&f.eventHub, "event-hub", false, "read the Event Hubs-compatible endpoint, of a Sluice hub too")
+	flags.StringVar(&f.group, "consumer-group", "$Default", "`name` of the consumer group there")
 	flags.BoolVar(&f.props, "properties", false, "show application and system properties too")
 	flags.BoolVar(&f.json, "json", false, "one JSON object on a line")
 	return cmd
@@ -66,19 +77,15 @@ func monitorCommand() *cobra.Command {
 var errCounted = errors.New("that many")
 
 func runMonitor(cmd *cobra.Command, f *monitorFlags) error {
-	client, err := f.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	f.query.Follow = !f.noFollow
+	var err error
 	if f.query.From, err = absoluteTime(f.query.From, time.Now()); err != nil {
 		return err
 	}
 	out, errw := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	show := f.show(out)
 	shown := 0
-	err = client.Events(cmd.Context(), f.query, func(e *hubevent.Event) error {
+	err = f.read(cmd.Context(), func(e *hubevent.Event) error {
 		if err := show(e); err != nil {
 			return err
 		}
@@ -94,6 +101,55 @@ func runMonitor(cmd *cobra.Command, f *monitorFlags) error {
 		return nil // it was asked to end
 	}
 	return err
+}
+
+// read reads events from where the hub has them.
+func (f *monitorFlags) read(ctx context.Context, event func(*hubevent.Event) error, lost func(error)) error {
+	t, err := f.target()
+	if err != nil {
+		return err
+	}
+	if f.eventHub || strings.HasSuffix(t.connection.HostName, ".azure-devices.net") {
+		return f.readEventHub(ctx, t, event, lost)
+	}
+	client, err := service.New(t.connection, t.options)
+	if err != nil {
+		return withExit(err, ExitUsage)
+	}
+	defer client.Close()
+	return client.Events(ctx, f.query, event, lost)
+}
+
+// readEventHub reads the Event Hubs-compatible endpoint. An address with a port is
+// that of AMQP; without, the port is the usual one.
+func (f *monitorFlags) readEventHub(ctx context.Context, t target, event func(*hubevent.Event) error, lost func(error)) error {
+	var from eventhub.Position
+	switch f.query.From {
+	case "start":
+		from.Start = true
+	case "latest", "":
+	default:
+		var err error
+		if from.Time, err = time.Parse(time.RFC3339Nano, f.query.From); err != nil {
+			return usagef("--from %s: at the Event Hubs-compatible endpoint it is start, latest or a time", f.query.From)
+		}
+	}
+	opt := eventhub.Options{Roots: t.options.Roots, Address: t.options.Address, Port: t.amqpPort, ConsumerGroup: f.group}
+	reader, err := eventhub.New(t.connection, opt)
+	if err != nil {
+		return withExit(err, ExitUsage)
+	}
+	return reader.Read(ctx, from, f.query.Follow, func(e *hubevent.Event) error {
+		if !f.wants(e) {
+			return nil
+		}
+		return event(e)
+	}, lost)
+}
+
+func (f *monitorFlags) wants(e *hubevent.Event) bool {
+	return (f.query.Device == "" || strings.EqualFold(e.Device, f.query.Device)) &&
+		(f.query.Partition == "" || f.query.Partition == strconv.Itoa(e.Partition))
 }
 
 // absoluteTime turns "10m" and "10m ago" into a time.

@@ -46,6 +46,7 @@ func (r *reach) add(flags *pflag.FlagSet) {
 type target struct {
 	connection sas.ConnectionString
 	options    service.Options
+	amqpPort   int // of the hub's AMQP; 0 for the usual one
 }
 
 func (r *reach) client() (*service.Client, error) {
@@ -73,7 +74,9 @@ func (r *reach) target() (target, error) {
 	}
 	t.options.Address = r.address
 	if host, port, err := net.SplitHostPort(r.address); err == nil {
-		return t, t.setAddress(host, port)
+		err = t.setAddress(host, port)
+		t.amqpPort = t.options.Port
+		return t, err
 	}
 	return t, nil
 }
@@ -157,6 +160,11 @@ func localTarget(dir string) (target, error) {
 	address, port, err := net.SplitHostPort(c.Address)
 	if err != nil {
 		return t, fmt.Errorf("%s: address %q: %w", file, c.Address, err)
+	}
+	if _, amqp, err := net.SplitHostPort(c.AMQP); err == nil {
+		if n, err := strconv.ParseUint(amqp, 10, 16); err == nil {
+			t.amqpPort = int(n)
+		}
 	}
 	return t, t.setAddress(address, port)
 }

@@ -44,19 +44,20 @@ func (e *Event) Fill(m *iot.Message) {
 	for _, p := range m.Properties {
 		e.Properties[p.Key] = p.Value
 	}
-	e.setBody(m)
+	e.SetBody(m.System.Get(iot.ContentType), m.Body)
 }
 
-func (e *Event) setBody(m *iot.Message) {
+// SetBody sets the body: JSON if it is and says so, else text, else bytes.
+func (e *Event) SetBody(contentType string, body []byte) {
 	switch {
-	case isJSON(m.System.Get(iot.ContentType)) && json.Valid(m.Body):
-		e.Body = m.Body
-	case len(m.Body) == 0:
+	case isJSON(contentType) && json.Valid(body):
+		e.Body = body
+	case len(body) == 0:
 		e.Body = json.RawMessage(`""`)
-	case utf8.Valid(m.Body):
-		e.Body, _ = json.Marshal(string(m.Body)) // a string has a form
+	case utf8.Valid(body):
+		e.Body, _ = json.Marshal(string(body)) // a string has a form
 	default:
-		e.Binary = m.Body
+		e.Binary = body
 	}
 }
 
