@@ -14,7 +14,7 @@
 //	POST    /devices/{d}/messages/deviceBound/{etag}/abandon   abandon it
 //	POST    /twins/{d}[/modules/{m}]/methods                   a module calls a method
 //	POST    /devices/{d}/files, …/files/notifications          refused: there is no storage
-//	GET     /$iothub/websocket, /$servicebus/websocket         subprotocols mqtt, AMQPWSB10
+//	GET     /$iothub/websocket                                 subprotocols mqtt, AMQPWSB10
 //	GET     /health                                            200 while the head serves
 //
 // Words in paths are read without regard to case, ids are not, and are decoded once.

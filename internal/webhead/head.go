@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"sluice/iot"
@@ -57,11 +56,9 @@ type Head struct {
 	seats  *sessions // begun with Connect
 	visits *sessions // begun with Visit, or else the seats
 
+	sockets group
 	life    context.Context // of the WebSockets
 	end     context.CancelFunc
-	mu      sync.Mutex
-	closed  bool
-	sockets sync.WaitGroup // added to while not closed
 }
 
 // New returns a head on hub. It must be closed.
@@ -92,11 +89,9 @@ func New(hub iot.Hub, opt Options) *Head {
 // sessions that are kept. It returns when all of them have ended; requests under way
 // are answered, with 503 where they have need of a session.
 func (h *Head) Close() error {
-	h.mu.Lock()
-	h.closed = true
-	h.mu.Unlock()
+	h.sockets.close()
 	h.end()
-	h.sockets.Wait()
+	h.sockets.wait()
 	h.seats.close()
 	h.visits.close()
 	return nil

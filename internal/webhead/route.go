@@ -35,7 +35,6 @@ const (
 	commands    = "/devices/{device}/messages/devicebound"
 	files       = "/devices/{device}/files"
 	websockets  = "/$iothub/websocket"
-	serviceBus  = "/$servicebus/websocket" // where SDKs of Event Hubs look
 )
 
 func routes() []route {
@@ -51,7 +50,6 @@ func routes() []route {
 		{method: http.MethodPost, path: files + "/notifications", handle: noFiles},
 		{method: http.MethodPost, path: files + "/notifications/{correlation}", handle: noFiles},
 		{method: http.MethodGet, path: websockets, handle: (*call).upgrade},
-		{method: http.MethodGet, path: serviceBus, handle: (*call).upgrade},
 		{method: http.MethodGet, path: "/health", handle: (*call).health},
 	}
 	for i := range all {

@@ -30,9 +30,10 @@ const (
 )
 
 // Serve serves handler to the clients of l over HTTP/1.1 and TLS, until ctx ends and
-// then returns nil, or until l fails. It closes l. Requests under way when ctx ends,
-// which is theirs too, have the grace to be answered. Connections that have become
-// WebSockets are the handler's.
+// then returns nil, or until l fails. It closes l. Requests under way when ctx ends
+// have the grace to be answered, and then their contexts end; Serve returns when the
+// handler has returned from all of them. Connections that have become WebSockets are
+// the handler's.
 //
 // A client has 10 s for the headers of a request, which are at most 48 KiB, 30 s for
 // its body, and 30 s to take each piece of the answer; after 2 minutes without a
@@ -46,15 +47,20 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, opt ServeO
 	}
 	config := opt.TLS.Clone()
 	config.NextProtos = []string{"http/1.1"}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	var requests group
 	server := &http.Server{
-		Handler:           paced(handler),
+		Handler:           counted(&requests, paced(handler)),
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return life },
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
+	defer requests.wait()
+	defer end()
+	defer requests.close()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(&listener{l, config}) }()
 	select {
@@ -70,6 +76,18 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, opt ServeO
 	}
 	<-served
 	return nil
+}
+
+// counted counts requests under way. One that comes when serving has ended is not
+// answered: its connection is being closed.
+func counted(requests *group, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !requests.begin() {
+			panic(http.ErrAbortHandler)
+		}
+		defer requests.done()
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // paced bounds the time in which a client sends a body and takes an answer, and gives

@@ -27,19 +27,19 @@ func (c *call) upgrade() (answer, error) {
 	if strings.EqualFold(protocol, amqpProtocol) {
 		engine = c.opt.AMQP
 	}
-	if !c.startSocket() {
+	if !c.sockets.begin() {
 		return answer{}, iot.ErrClosed
 	}
 	conn, err := websocket.Upgrade(c.w, c.r, protocol)
 	if err != nil {
-		c.sockets.Done()
+		c.sockets.done()
 		c.log.Debug("webhead: no WebSocket", "remote", c.r.RemoteAddr, "err", err)
 		return answer{taken: true}, nil
 	}
 	quiet(c.r)
 	h := c.Head // the request is not kept
 	go func() {
-		defer h.sockets.Done()
+		defer h.sockets.done()
 		_ = engine.ServeConn(h.life, conn) // the engine has logged it
 	}()
 	return answer{taken: true}, nil
@@ -54,17 +54,6 @@ func (c *call) protocols() []string {
 		all = append(all, amqpProtocol)
 	}
 	return all
-}
-
-// startSocket counts a WebSocket, if the head is not closing.
-func (h *Head) startSocket() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return false
-	}
-	h.sockets.Add(1)
-	return true
 }
 
 // notUpgraded is a failed handshake as an answer.

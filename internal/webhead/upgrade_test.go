@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,7 +151,6 @@ func TestServesWhatIsTheDevices(t *testing.T) {
 		"/DEVICES/d/messages/deviceBound/etag": true,
 		"/devices/d/files/notifications":       true,
 		"/$iothub/websocket":                   true,
-		"/$servicebus/websocket":               true,
 		"/health":                              true,
 		"/devices/d":                           false,
 		"/devices/d/modules":                   false,
@@ -169,6 +169,24 @@ func TestServesWhatIsTheDevices(t *testing.T) {
 			t.Errorf("%s of a module is not served", target)
 		}
 	}
+}
+
+// A handler may use what is closed after Serve has returned.
+func TestServeOutlastsTheRequestsThatItServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Options{})
+		s.hub.hold = true // the request takes longer than the grace
+		var ended atomic.Bool
+		s.hub.note = func(format string, _ ...any) { ended.Store(strings.HasPrefix(format, "! close")) }
+		go s.ask(post+"Content-Length: 1\r\n\r\na", time.Hour)
+		synctest.Wait()
+		begin := time.Now()
+		s.stop()
+		if took := time.Since(begin); took != 3*time.Second || !ended.Load() {
+			t.Errorf("took %v; the session has ended: %v", took, ended.Load())
+		}
+		s.hub.release(nil)
+	})
 }
 
 func TestServeReturnsTheErrorOfItsListener(t *testing.T) {

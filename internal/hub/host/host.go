@@ -42,7 +42,7 @@ type Host struct {
 	amqp  *amqp10.Server
 	apps  *amqpservice.Service // one, so that readers over TCP and WebSockets know each other
 	web   *webhead.Head
-	https http.Handler
+	https http.Handler // the service API
 
 	mqttListener  net.Listener
 	amqpListener  net.Listener

@@ -30,14 +30,22 @@ func (h *Host) openHTTPS(names []string, roots func() *x509.CertPool, subscripti
 		}).Server(),
 		Log: h.cfg.Log,
 	})
-	api := h.api(names, roots)
-	h.https = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.https = h.api(names, roots)
+}
+
+// share gives each request to whom its path belongs. Those of the service API end with
+// ctx, for a stream of events has no end of its own.
+func (h *Host) share(ctx context.Context) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = eventHubsPath(r)
 		if h.web.Serves(r) {
 			h.web.ServeHTTP(w, r)
 			return
 		}
-		api.ServeHTTP(w, r)
+		life, end := context.WithCancel(r.Context())
+		defer end()
+		defer context.AfterFunc(ctx, end)()
+		h.https.ServeHTTP(w, r.WithContext(life))
 	})
 }
 
@@ -69,7 +77,7 @@ func (h *Host) api(names []string, roots func() *x509.CertPool) http.Handler {
 func (h *Host) serveHTTPS(ctx context.Context) error {
 	defer h.web.Close() //nolint:errcheck // never fails
 	l := tlsx.Listen(h.httpsListener, tlsx.Limits{}, h.cfg.Log)
-	err := webhead.Serve(ctx, l, h.https, webhead.ServeOptions{
+	err := webhead.Serve(ctx, l, h.share(ctx), webhead.ServeOptions{
 		TLS: tlsx.ServerConfig(h.cert.Certificate), Grace: shutdownGrace, Log: h.cfg.Log,
 	})
 	if err != nil {
