@@ -5,16 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sluice/internal/module"
+	"sluice/internal/operate"
 	"sluice/internal/pki"
 )
 
@@ -26,29 +24,18 @@ func (g *gatewayFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&g.data, "data", "", "data `directory` of the gateway (default: the configuration's)")
 }
 
-// modules are those of the gateway.
-func (g *gatewayFlags) modules() (*module.Client, error) {
-	if g.data != "" {
-		return module.NewClient(g.data), nil
-	}
-	cfg, err := (&edgeFlags{config: g.config}).load()
+// modules does something with the modules of the gateway, and says of its errors what
+// can be done about them.
+func (g *gatewayFlags) modules(do func(*module.Client) error) error {
+	dir, err := (&operatorFlags{at: *g}).dataDir()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	dir, err := filepath.Abs(cfg.DataDir)
-	return module.NewClient(dir), err
-}
-
-// explainGateway adds what usually helps when a gateway of this machine does not
-// answer.
-func explainGateway(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return withExit(withHint(err, "is the gateway running, with a deployment under [sluice]? Name its data directory with --data"), ExitUnreachable)
-	case errors.Is(err, fs.ErrPermission):
-		return withHint(err, "only the user that the gateway runs as may do this")
+	err = do(module.NewClient(operate.Path(dir)))
+	if errors.Is(err, module.ErrNoDeployment) {
+		return withHint(err, "name their deployment with deployment under [sluice] in its configuration")
 	}
-	return err
+	return operatorHint(err, dir)
 }
 
 const listExamples = `  sluice list
@@ -64,16 +51,10 @@ func listCommand() *cobra.Command {
 		Example: listExamples,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := at.modules()
-			if err != nil {
-				return err
-			}
-			list, err := c.List(cmd.Context())
-			switch {
-			case err != nil:
-				return explainGateway(err)
-			case asJSON:
-				return printJSON(cmd.OutOrStdout(), list)
+			var list []module.Details
+			err := at.modules(func(c *module.Client) (err error) { list, err = c.List(cmd.Context()); return err })
+			if err != nil || asJSON {
+				return orJSON(cmd.OutOrStdout(), list, err)
 			}
 			t := table{out: cmd.OutOrStdout(), header: []string{"NAME", "STATUS", "DESCRIPTION", "PROGRAM"}}
 			for _, m := range list {
@@ -136,15 +117,13 @@ func printLogs(cmd *cobra.Command, name string, f *logsFlags) error {
 		return usagef("--%s", strings.TrimPrefix(err.Error(), module.ErrQuery.Error()+": "))
 	}
 	q.Follow = f.follow
-	c, err := f.at.modules()
-	if err != nil {
-		return err
-	}
-	err = c.Logs(cmd.Context(), name, q, f.times, cmd.OutOrStdout())
+	err = f.at.modules(func(c *module.Client) error {
+		return c.Logs(cmd.Context(), name, q, f.times, cmd.OutOrStdout())
+	})
 	if f.follow && errors.Is(err, context.Canceled) {
 		return nil // that is how it ends
 	}
-	return explainGateway(err)
+	return err
 }
 
 func restartCommand() *cobra.Command {
@@ -156,12 +135,9 @@ func restartCommand() *cobra.Command {
 		Example: "  sluice restart filter",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := at.modules()
+			err := at.modules(func(c *module.Client) error { return c.Restart(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
-			}
-			if err := c.Restart(cmd.Context(), args[0]); err != nil {
-				return explainGateway(err)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "Restarted", args[0])
 			return err

@@ -30,6 +30,9 @@ func (e *Edge) serveOperate(ctx context.Context) {
 		return
 	}
 	desk := operate.Desk{Gateway: e.gateway, Spool: e.spool, Began: time.Now()}
+	if e.modules != nil {
+		desk.Modules = e.modules.Handler()
+	}
 	if err := desk.Serve(ctx, e.operate); err != nil {
 		e.log.Error("the command sluice gateway is not answered any more", "err", err)
 	}

@@ -14,15 +14,18 @@ import (
 	"time"
 )
 
+// ErrNoDeployment is the answer of a gateway that runs no modules.
+var ErrNoDeployment = errors.New("the gateway runs no modules")
+
 // A Client is the operator of a running gateway's modules. Its methods may be
 // called from any goroutine.
 type Client struct{ http http.Client }
 
-// NewClient makes the client of the gateway with this data directory, which only its
-// owner may use.
-func NewClient(dir string) *Client {
+// NewClient makes the client of a gateway that serves [Runtime.Handler] below /v1 at
+// this Unix socket. The first request shows whether it does.
+func NewClient(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", ControlPath(dir))
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
 	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
@@ -75,7 +78,7 @@ func (c *Client) Logs(ctx context.Context, name string, q LogQuery, times bool, 
 
 // do returns the body of an answer that is no error.
 func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://gateway/v1"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +100,9 @@ func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 	}
 	if err == nil && json.Unmarshal(text, &no) == nil && no.Message != "" {
 		return nil, errors.New(no.Message)
+	}
+	if answer.StatusCode == http.StatusNotFound {
+		return nil, ErrNoDeployment
 	}
 	return nil, fmt.Errorf("the gateway answers %s: %s", answer.Status, bytes.TrimSpace(text))
 }

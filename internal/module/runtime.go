@@ -114,11 +114,6 @@ func (r *Runtime) Run(ctx context.Context) error {
 			r.followHub(reporting)
 		}
 	}()
-	wg.Go(func() {
-		if err := r.serveControl(ctx); err != nil {
-			r.log.Error("modules cannot be operated from the command line", "err", err)
-		}
-	})
 	<-ctx.Done()
 	r.hurry()
 	wg.Wait()

@@ -271,7 +271,7 @@ func TestS14_FilesAreTheirOwnersAlone(t *testing.T) {
 	g.keep([]byte("{}"))
 	for name, want := range map[string]os.FileMode{
 		"run": 0o700, "logs": 0o700, "modules": 0o700, "modules/m": 0o700,
-		"run/m.sock": 0o600, "logs/m.log": 0o600, "modules.sock": 0o600, "deployment.json": 0o600,
+		"run/m.sock": 0o600, "logs/m.log": 0o600, "deployment.json": 0o600,
 	} {
 		if info, err := os.Stat(filepath.Join(g.dir, name)); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v, want %v", name, info.Mode(), err, want)

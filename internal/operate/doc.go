@@ -16,6 +16,7 @@
 //	GET  /v1/dead/SEQ
 //	POST /v1/dead/retry                    {"letters": [SEQ, …]}
 //	POST /v1/dead/drop                     {"letters": [SEQ, …]}
+//	GET  /v1/modules                       and what is below it: see Desk.Modules
 //
 // An ID is DEVICE or DEVICE/MODULE. What fails is answered with the status of IoT
 // Hub's REST API for it and {"error": TEXT}.

@@ -17,6 +17,9 @@ import (
 
 // A Desk answers for a gateway. Gateway and Spool are required.
 type Desk struct {
+	// Modules answers GET /modules and what is below; nil if none run here.
+	Modules http.Handler
+
 	Gateway *gateway.Gateway
 	Spool   *spool.Store
 	Began   time.Time // when the gateway did
@@ -51,6 +54,10 @@ func (d *Desk) Handler() http.Handler {
 	handle("GET /v1/dead/{seq}", d.letter)
 	handle("POST /v1/dead/retry", d.retry)
 	handle("POST /v1/dead/drop", d.drop)
+	if d.Modules != nil {
+		mux.Handle("/v1/modules", http.StripPrefix("/v1", d.Modules))
+		mux.Handle("/v1/modules/", http.StripPrefix("/v1", d.Modules))
+	}
 	return mux
 }
 

@@ -4,7 +4,8 @@ package module
 
 import (
 	"errors"
-	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,23 @@ import (
 	"time"
 )
 
+// client is the operator's, of a socket that serves the handler until the test ends.
+func (g *rig) client() *Client {
+	g.t.Helper()
+	l, err := net.Listen("unix", filepath.Join(g.dir, "o"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.StripPrefix("/v1", g.Handler())}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	g.t.Cleanup(func() {
+		_ = server.Close() // nothing to say of it
+		<-done
+	})
+	return NewClient(l.Addr().String())
+}
+
 func TestTheOperatorsClient(t *testing.T) {
 	g := newRig(t, map[string]any{
 		"m":   shell("echo out; echo err >&2; exec sleep 600").with("env", spec{"PASSWORD": spec{"value": "s3cret"}}),
@@ -20,7 +38,7 @@ func TestTheOperatorsClient(t *testing.T) {
 	}, nil)
 	g.says("m", "out")
 	g.says("m", "err")
-	c := NewClient(g.dir)
+	c := g.client()
 	list, err := c.List(t.Context())
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
@@ -64,16 +82,16 @@ func TestTheOperatorsClient(t *testing.T) {
 func TestFollowingEndsWithTheGateway(t *testing.T) {
 	g := newRig(t, map[string]any{"m": shell("echo ready; exec sleep 600")}, nil)
 	g.says("m", "ready")
+	client := g.client()
 	came := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- NewClient(g.dir).Logs(t.Context(), "m", LogQuery{Tail: -1, Follow: true}, false, written(sync.OnceFunc(func() { close(came) })))
+		done <- client.Logs(t.Context(), "m", LogQuery{Tail: -1, Follow: true}, false, written(sync.OnceFunc(func() { close(came) })))
 	}()
 	<-came
 	g.stop()
-	<-done // with an error or without
-	if _, err := NewClient(g.dir).List(t.Context()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("after the end: %v", err)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
