@@ -75,6 +75,7 @@ func hubCommand() *cobra.Command {
 	flags.StringVar(&f.cfg.Cert, "cert", "", "`file` with the hub's certificate chain, instead of one made by the hub")
 	flags.StringVar(&f.cfg.Key, "key", "", "`file` with its private key")
 	flags.StringVar(&f.cfg.DeviceCA, "device-ca", "", "`file` with the authorities that sign device certificates")
+	flags.StringVar(&f.cfg.Metrics, "metrics", "", "`address` (HOST:PORT) for Prometheus, at /metrics; none if left out")
 	flags.IntVar(&f.cfg.Partitions, "partitions", 0, "number of partitions of a new event log (default 4)")
 	flags.DurationVar(&f.retention, "retention", host.DefaultRetention, "`time` that events are kept; 0 for ever")
 	flags.Int64Var(&f.cfg.MaxBytes, "max-bytes", 0, "size that the event log may grow to, in `bytes`; 0 for no limit")

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -22,19 +23,16 @@ func newCollector(src Source, instance string) *collector {
 		"iothub": src.HubHost, "edge_device": src.Device, "instance_number": instance,
 	}}
 	for q, f := range families {
-		c.families[q] = c.edgeHub(f)
+		c.families[q] = f.desc(c.own)
 	}
 	return c
 }
 
-// edgeHub describes one of edgeHub's metrics.
-func (c *collector) edgeHub(f family) *prometheus.Desc {
-	own := c.own
+// desc describes one of edgeHub's metrics, with labels that all have.
+func (f family) desc(own prometheus.Labels) *prometheus.Desc {
 	if !f.plain {
-		own = prometheus.Labels{"ms_telemetry": "True"}
-		for name, value := range c.own {
-			own[name] = value
-		}
+		own = maps.Clone(own)
+		own["ms_telemetry"] = "True"
 	}
 	return prometheus.NewDesc("edgehub_"+f.name, f.help, f.labels, own)
 }
@@ -46,16 +44,16 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 // Collect implements [prometheus.Collector].
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectIdentities(out)
-	s := sender{c, out}
-	s.gateway()
-	s.queues()
-	s.spool()
-	s.listeners()
+	s := sender{c.own, out}
+	c.gateway(s)
+	c.queues(s)
+	c.spool(s)
+	s.listeners(c.src.Listeners)
 }
 
 // A sender sends single figures.
 type sender struct {
-	c   *collector
+	own prometheus.Labels
 	out chan<- prometheus.Metric
 }
 
@@ -80,15 +78,15 @@ func (l labels) names() []string {
 
 // edgeHub sends one of edgeHub's metrics that is not of an identity.
 func (s sender) edgeHub(name, help string, kind prometheus.ValueType, v float64, plain bool, l ...string) {
-	s.send(s.c.edgeHub(family{name, help, labels(l).names(), plain}), kind, v, l)
+	s.send(family{name, help, labels(l).names(), plain}.desc(s.own), kind, v, l)
 }
 
 func (s sender) gauge(name, help string, v float64, l ...string) {
-	s.send(prometheus.NewDesc("sluice_"+name, help, labels(l).names(), s.c.own), prometheus.GaugeValue, v, l)
+	s.send(prometheus.NewDesc("sluice_"+name, help, labels(l).names(), s.own), prometheus.GaugeValue, v, l)
 }
 
 func (s sender) counter(name, help string, v float64, l ...string) {
-	s.send(prometheus.NewDesc("sluice_"+name, help, labels(l).names(), s.c.own), prometheus.CounterValue, v, l)
+	s.send(prometheus.NewDesc("sluice_"+name, help, labels(l).names(), s.own), prometheus.CounterValue, v, l)
 }
 
 func truth(b bool) float64 {

@@ -18,17 +18,18 @@ import (
 
 // Handler answers for a gateway.
 func Handler(src Source) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		newCollector(src, rand.Text()),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /metrics", figures(newCollector(src, rand.Text())))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, HealthOf(src)) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, HealthOf(src)) })
 	return mux
+}
+
+// figures answers with what c collects, and with the process's own.
+func figures(c prometheus.Collector) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // Health is what /health says.

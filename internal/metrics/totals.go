@@ -12,25 +12,25 @@ import (
 )
 
 // gateway sends what is not of one identity.
-func (s sender) gateway() {
-	g := s.c.src.Gateway
+func (c *collector) gateway(s sender) {
+	g := c.src.Gateway
 	s.edgeHub("connected_clients", "Devices and modules that are connected.", prometheus.GaugeValue, float64(g.Clients()), true)
 	s.gauge("uplink_up", "1 while the hub can be reached.", truth(g.Online()))
 	counts := g.Counts()
 	s.counter("reports_refused_total", "Patches taken while the hub was away that it then refused.", float64(counts.ReportsRefused.Load()))
-	if s.c.src.TurnedAway != nil {
-		s.counter("turned_away_total", "Connections and logins refused because their address had failed too often.", float64(s.c.src.TurnedAway.Load()))
+	if c.src.TurnedAway != nil {
+		s.counter("turned_away_total", "Connections and logins refused because their address had failed too often.", float64(c.src.TurnedAway.Load()))
 	}
-	if s.c.src.Expires != nil {
-		s.gauge("server_certificate_expires_timestamp_seconds", "When the server certificate expires, in Unix time.", float64(s.c.src.Expires().Unix()))
+	if c.src.Expires != nil {
+		s.gauge("server_certificate_expires_timestamp_seconds", "When the server certificate expires, in Unix time.", float64(c.src.Expires().Unix()))
 	}
 }
 
 // queues sends what waits where, and what became of what does not.
-func (s sender) queues() {
+func (c *collector) queues(s sender) {
 	var expired uint64
-	stamps := s.c.stamps()
-	for _, q := range s.c.src.Spool.Queues() {
+	stamps := c.stamps()
+	for _, q := range c.src.Spool.Queues() {
 		name, stats := q.Name(), q.Stats()
 		for _, p := range lengthsOf(q) {
 			priority := strconv.FormatUint(uint64(p.Priority), 10)
@@ -62,8 +62,8 @@ func lengthsOf(q *spool.Queue) []spool.PriorityStats {
 	return []spool.PriorityStats{{Priority: route.DefaultPriority}}
 }
 
-func (s sender) spool() {
-	src := s.c.src
+func (c *collector) spool(s sender) {
+	src := c.src
 	stats, dead := src.Spool.Stats(), src.Spool.DeadStats()
 	s.gauge("spool_bytes", "Size of all that waits, against its limit.", float64(stats.Bytes))
 	s.gauge("spool_limit_bytes", "The limit; 0 for none but the disk's.", float64(src.MaxBytes))
@@ -75,8 +75,8 @@ func (s sender) spool() {
 	s.counter("dead_letters_dropped_total", "The oldest dead letters, given up for newer ones.", float64(dead.Dropped))
 }
 
-func (s sender) listeners() {
-	for _, l := range s.c.src.Listeners {
+func (s sender) listeners(list []Listener) {
+	for _, l := range list {
 		if c := l.Conns; c != nil {
 			s.gauge("connections", "Connections that are open.", float64(c.Open.Load()), "protocol", l.Protocol)
 			s.counter("connections_accepted_total", "Connections.", float64(c.Accepted.Load()), "protocol", l.Protocol)

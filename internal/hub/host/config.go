@@ -37,6 +37,9 @@ type Config struct {
 	// DeviceCA is a file with the authorities that sign device certificates.
 	DeviceCA string
 
+	// Metrics is where figures for Prometheus are served, host:port; "" for nowhere.
+	Metrics string
+
 	Partitions int           // of a new event log: 4
 	Retention  time.Duration // of events: 24 h; negative for ever
 	MaxBytes   int64         // of the event log; 0 for no limit

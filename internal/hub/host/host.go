@@ -47,6 +47,7 @@ type Host struct {
 	mqttListener  net.Listener
 	amqpListener  net.Listener
 	httpsListener net.Listener
+	metrics       net.Listener // nil if there are none
 }
 
 // Open opens a hub and binds its addresses. Clients may connect from then on;
@@ -68,6 +69,9 @@ func Open(cfg Config) (h *Host, err error) {
 		return h, err
 	}
 	if err = h.listen(); err != nil {
+		return h, err
+	}
+	if err = h.listenMetrics(); err != nil {
 		return h, err
 	}
 	if err = h.build(); err != nil {
@@ -165,6 +169,9 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() { cancel(h.mqtt.Serve(ctx, tlsx.Listen(h.mqttListener, tlsx.Limits{}, h.cfg.Log))) })
 	group.Go(func() { cancel(h.serveAMQP(ctx)) })
 	group.Go(func() { cancel(h.serveHTTPS(ctx)) })
+	if h.metrics != nil {
+		group.Go(func() { cancel(h.serveMetrics(ctx)) })
+	}
 	<-ctx.Done()
 	group.Wait()
 	err := context.Cause(ctx)
@@ -182,7 +189,7 @@ func (h *Host) serveAMQP(ctx context.Context) error {
 // Close closes what Open opened. Run does it by itself.
 func (h *Host) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{h.mqttListener, h.amqpListener, h.httpsListener} {
+	for _, l := range []net.Listener{h.mqttListener, h.amqpListener, h.httpsListener, h.metrics} {
 		if l == nil {
 			continue
 		}
