@@ -138,14 +138,32 @@ func TestNamesAreNotedWhereverTheyAreCut(t *testing.T) {
 			t.Fatalf("cut at %d: %q, %d lengths", cut, c.names, c.lengths)
 		}
 	}
+}
+
+func TestNamesOfAConnectionAreBoundedAndForgotten(t *testing.T) {
 	c := &conn{}
-	for i := range 2 * maxNames {
-		c.scan(fmt.Appendf(nil, "iothub-app-%d%s: x\n", i, strings.Repeat("x", 100)))
+	for i := range 10_000 {
+		c.scan(fmt.Appendf(nil, "iothub-app-A%d%s: x\n", i, strings.Repeat("x", 100)))
+	}
+	held := 0
+	for _, name := range c.names {
+		held += len(name)
+	}
+	if last := "iothub-app-A9999" + strings.Repeat("x", 100); held > maxHeader || c.spell(strings.ToLower(last)) != last {
+		t.Errorf("%d bytes are held, and the last name is %q", held, c.spell(strings.ToLower(last)))
 	}
 	c.scan([]byte("iothub-app-" + strings.Repeat("y", 10*maxLength)))
+	if cap(c.line) > 2*maxLength {
+		t.Errorf("%d bytes of a line are held", cap(c.line))
+	}
 	c.scan([]byte(": x\n"))
-	if len(c.names) != maxNames || len(c.line) != 0 || cap(c.line) > 2*maxLength {
-		t.Errorf("%d names, a line of %d", len(c.names), cap(c.line))
+	n := c.noted()
+	c.scan([]byte("iothub-app-Next: x\n"))
+	if c.forget(n); c.spell("iothub-app-next") != "iothub-app-Next" {
+		t.Error("the name of the next request is forgotten")
+	}
+	if c.forget(c.noted()); len(c.names) != 0 {
+		t.Errorf("%d names are held", len(c.names))
 	}
 }
 

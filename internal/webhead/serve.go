@@ -100,6 +100,7 @@ func paced(handler http.Handler) http.Handler {
 			if c.ambiguous(r) {
 				w.Header().Set("Connection", "close")
 			}
+			defer c.forget(c.noted())
 		}
 		rc := http.NewResponseController(w)
 		_ = rc.SetWriteDeadline(time.Time{}) // the last answer's; an error shows in Write

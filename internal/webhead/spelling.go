@@ -38,14 +38,15 @@ type conn struct {
 	line  []byte // the beginning of the line that is going by, as far as is needed
 	off   bool
 	names map[string]string // lower case to what was written
+	size  int               // of names, in bytes
+	seen  int               // lines that have begun with one
 
 	lengths int // lines that begin as Content-Length does, but for those of requests served
 }
 
-const (
-	maxNames  = 256 // are remembered; those beyond are in lower case
-	maxLength = 256 // of a name
-)
+// maxLength is that of a name, in bytes. What is remembered together is at most
+// maxHeader, as the headers of one request are.
+const maxLength = 256
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
@@ -94,15 +95,33 @@ func (c *conn) note(line []byte) {
 	if colon < 0 {
 		return
 	}
+	c.seen++
 	name := string(line[:colon])
 	lower := strings.ToLower(name)
-	if c.names[lower] == name || c.names[lower] == "" && len(c.names) == maxNames {
+	if c.names[lower] == name {
 		return
 	}
-	if c.names == nil {
-		c.names = make(map[string]string)
+	if c.size += len(name); c.names == nil || c.size > maxHeader {
+		c.names, c.size = make(map[string]string), len(name)
 	}
 	c.names[lower] = name
+}
+
+// noted is how many names have gone by.
+func (c *conn) noted() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen
+}
+
+// forget forgets the names, unless others have gone by since there were n: they are of
+// a request that follows. A connection that waits holds none.
+func (c *conn) forget(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen == n {
+		c.names, c.size = nil, 0
+	}
 }
 
 // spell returns a name in the case in which the client wrote it last.
