@@ -69,14 +69,7 @@ func (h *Hub) deploy(ctx context.Context) {
 func (h *Hub) deployAll(ctx context.Context) {
 	for _, from := range []query.Collection{query.Devices, query.Modules} {
 		next := h.lister(from, nil, "")
-		for {
-			list, err := next()
-			if err != nil {
-				h.opt.Log.Error("not all devices could be looked at for their configurations", "err", err)
-			}
-			if len(list) == 0 || err != nil {
-				break
-			}
+		for list := next(); len(list) > 0; list = next() {
 			for i := range list {
 				if ctx.Err() != nil {
 					return

@@ -83,9 +83,9 @@ func (h *Hub) twinRows(from query.Collection, ids []string, after string, visit 
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	next := h.lister(from, ids, after)
 	for {
-		list, err := next()
-		if err != nil || len(list) == 0 {
-			return err
+		list := next()
+		if len(list) == 0 {
+			return nil
 		}
 		for i := range list {
 			r, err := h.newRow(reader, &list[i])
@@ -107,29 +107,22 @@ func (h *Hub) newRow(reader *twins.Reader, e *registry.Entry) (*row, error) {
 
 // lister returns a function that lists the identities of a collection in chunks,
 // and at the end nothing.
-func (h *Hub) lister(from query.Collection, ids []string, after string) func() ([]registry.Entry, error) {
-	switch {
-	case ids != nil:
-		return func() (list []registry.Entry, err error) {
-			list, ids = h.named(from, ids, after), nil
-			return list, nil
+func (h *Hub) lister(from query.Collection, ids []string, after string) func() []registry.Entry {
+	last, _ := iot.ParseIdentity(after) // the zero identity, or one that is a key
+	return func() (list []registry.Entry) {
+		switch {
+		case ids != nil:
+			list, ids = h.named(from, ids, after), []string{}
+			return list
+		case from == query.Modules:
+			list = h.opt.Registry.AllModules(last, chunk)
+		default:
+			list = h.opt.Registry.Devices(last.Device, chunk)
 		}
-	case from == query.Modules:
-		last, _ := iot.ParseIdentity(after)
-		return func() ([]registry.Entry, error) {
-			list, err := h.opt.Registry.AllModules(last, chunk)
-			if len(list) > 0 {
-				last = list[len(list)-1].Identity
-			}
-			return list, err
-		}
-	}
-	return func() ([]registry.Entry, error) {
-		list, err := h.opt.Registry.Devices(after, chunk)
 		if len(list) > 0 {
-			after = list[len(list)-1].Identity.Device
+			last = list[len(list)-1].Identity
 		}
-		return list, err
+		return list
 	}
 }
 

@@ -40,6 +40,10 @@ type store struct {
 // marker is the file that says that a directory is a hub's.
 const marker = "hub-id"
 
+// stateCache is how much of identities and twins stays in memory for queries, which
+// read all of them.
+const stateCache = 64 << 20
+
 func openStore(cfg *Config) (s *store, err error) {
 	if err := claim(cfg.Dir); err != nil {
 		return nil, err
@@ -50,7 +54,7 @@ func openStore(cfg *Config) (s *store, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	s.state, err = pebble.Open(filepath.Join(cfg.Dir, "state"), &pebble.Options{Logger: pebbleLog{cfg.Log}})
+	s.state, err = pebble.Open(filepath.Join(cfg.Dir, "state"), &pebble.Options{CacheSize: stateCache, Logger: pebbleLog{cfg.Log}})
 	if err != nil {
 		return s, fmt.Errorf("hub: open state in %s: %w%s", cfg.Dir, err, lockAdvice(err))
 	}

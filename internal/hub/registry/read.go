@@ -2,11 +2,8 @@ package registry
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"slices"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"sluice/iot"
 )
@@ -43,45 +40,6 @@ func (s *Store) EdgeDevice(scope string) (iot.Registration, bool) {
 		return iot.Registration{}, false
 	}
 	return e.Registration, true
-}
-
-// Devices lists at most limit devices in the order of their ids, beginning after
-// the id after; "" begins at the first.
-func (s *Store) Devices(after string, limit int) (devices []Entry, err error) {
-	lower := keyOf(iot.DeviceIdentity(after))
-	if after != "" {
-		lower = append(lower, 1) // past its modules, which follow a zero
-	}
-	return s.list(lower, limit, func(id iot.Identity) bool { return !id.IsModule() })
-}
-
-// AllModules lists at most limit modules of all devices, in the order of their
-// devices' ids and then of their own, beginning after the module after; the zero
-// identity begins at the first.
-func (s *Store) AllModules(after iot.Identity, limit int) ([]Entry, error) {
-	lower := keyOf(after)
-	if after.IsModule() {
-		lower = append(lower, 0) // the key that comes next, whatever it is
-	}
-	return s.list(lower, limit, iot.Identity.IsModule)
-}
-
-// list reads the entries from the key lower on that are wanted, at most limit.
-func (s *Store) list(lower []byte, limit int, wanted func(iot.Identity) bool) (list []Entry, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: []byte{identityKey + 1}})
-	if err != nil {
-		return nil, &iot.Error{Kind: iot.Internal, Op: "registry", Err: err}
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok && len(list) < limit; ok = it.Next() {
-		// The database may be ahead of what readers may see.
-		if id := identityOf(it.Key()); wanted(id) {
-			if e, ok := s.Get(id); ok {
-				list = append(list, e)
-			}
-		}
-	}
-	return list, it.Error()
 }
 
 // Modules lists the modules of a device in the order of their ids.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +32,7 @@ type Store struct {
 
 	mu       sync.RWMutex
 	entries  map[iot.Identity]*Entry
+	order    order
 	modules  map[string][]string                  // by device, sorted
 	edges    map[string]iot.Identity              // edge devices by scope
 	children map[string]map[iot.Identity]struct{} // devices by the scope above them
@@ -81,12 +81,6 @@ func keyOf(id iot.Identity) []byte {
 		k = append(k, id.Module...)
 	}
 	return k
-}
-
-// identityOf is the inverse of keyOf.
-func identityOf(key []byte) iot.Identity {
-	device, module, _ := bytes.Cut(key[1:], []byte{0})
-	return iot.Identity{Device: string(device), Module: string(module)}
 }
 
 func (s *Store) load() error {
@@ -159,8 +153,11 @@ func setJSON(b *pebble.Batch, key []byte, v any) error {
 
 // put makes e the entry of its identity, in memory.
 func (s *Store) put(e *Entry) {
-	s.drop(e.Identity)
 	id := e.Identity
+	if _, known := s.entries[id]; !known && !id.IsModule() {
+		s.order.added = append(s.order.added, id.Device)
+	}
+	s.drop(id)
 	s.entries[id] = e
 	s.counts.add(e, 1)
 	if id.IsModule() {
@@ -263,6 +260,7 @@ func (s *Store) show(changes []Change) []*func([]Change) {
 	for _, c := range changes {
 		if c.After == nil {
 			s.drop(c.Identity())
+			s.order.gone++
 		} else {
 			s.put(c.After)
 		}
