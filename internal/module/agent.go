@@ -159,7 +159,11 @@ func (a *agent) report(ctx context.Context) error {
 	}
 	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if _, err := a.hub.PatchReported(within, patch); err != nil {
+	switch _, err := a.hub.PatchReported(within, patch); {
+	case err == nil:
+	case iot.KindOf(err) == iot.Invalid || iot.KindOf(err) == iot.TooLarge:
+		a.r.log.Warn("the hub does not take the report on modules", "err", err) // nor would it the next time
+	default:
 		return err
 	}
 	a.told = now

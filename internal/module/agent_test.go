@@ -26,7 +26,7 @@ type fakeHub struct {
 	desired  json.RawMessage
 	version  int64
 	reported twin.Document
-	patches  int
+	refuse   error         // of reports
 	news     chan struct{} // closed and replaced at each report
 	ended    func(error)
 	changed  func(json.RawMessage)
@@ -85,12 +85,14 @@ func (h *fakeHub) PatchReported(_ context.Context, patch json.RawMessage) (int64
 	if h.away {
 		return 0, errAway
 	}
+	if h.refuse != nil {
+		return 0, h.refuse
+	}
 	after, err := h.reported.Merge(patch, time.Now())
 	if err != nil {
 		return 0, err
 	}
 	h.reported = after
-	h.patches++
 	close(h.news)
 	h.news = make(chan struct{})
 	return after.Version(), nil
@@ -257,6 +259,26 @@ func TestModulesStartWithoutTheHub(t *testing.T) {
 	if !strings.Contains(g.log.String(), "the last deployment cannot be resumed") {
 		t.Error("a damaged deployment is not told of")
 	}
+}
+
+// A report that the hub will never take is no reason to begin again and again.
+func TestAReportThatIsRefused(t *testing.T) {
+	h := newFakeHub()
+	h.refuse = iot.Errorf(iot.TooLarge, "twin.patch", iot.Identity{}, "too much")
+	g := hubRig(t, h)
+	h.set(deployment(t, map[string]any{"m": shell("exec sleep 600")}))
+	g.is("m", Running)
+	h.mu.Lock()
+	h.refuse = nil
+	closed := h.closed
+	h.mu.Unlock()
+	if closed > 0 {
+		t.Error("the session was ended")
+	}
+	if err := g.Restart(t.Context(), "m"); err != nil {
+		t.Error(err)
+	}
+	h.until(t, "what comes next", func(r report) bool { return r.Modules["m"]["lastRestartTimeUtc"] != nil })
 }
 
 func TestMethodsOfEdgeAgent(t *testing.T) {

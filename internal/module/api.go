@@ -113,13 +113,14 @@ func (r *Runtime) serveLogs(w http.ResponseWriter, q *http.Request) {
 		refuse(w, err)
 		return
 	}
-	if _, err := r.unit(q.PathValue("module")); err != nil {
+	u, err := r.unit(q.PathValue("module"))
+	if err != nil {
 		refuse(w, err)
 		return
 	}
 	ctx, stop := context.WithCancel(q.Context())
 	defer stop()
-	defer context.AfterFunc(r.closing, stop)()
+	defer context.AfterFunc(u.life, stop)()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusOK)
 	stamps := q.FormValue("timestamps") == "true"
@@ -127,7 +128,7 @@ func (r *Runtime) serveLogs(w http.ResponseWriter, q *http.Request) {
 	if err := out.Flush(); err != nil {
 		return
 	}
-	err = r.Logs(ctx, q.PathValue("module"), query, func(l Line) error {
+	err = u.book.read(ctx, query, func(l Line) error {
 		text := l.Text + "\n"
 		if stamps {
 			text = l.Time.Format(stamp) + " " + text
@@ -138,7 +139,7 @@ func (r *Runtime) serveLogs(w http.ResponseWriter, q *http.Request) {
 		return out.Flush()
 	})
 	if err != nil && ctx.Err() == nil {
-		r.log.Warn("logs are not told", "module", q.PathValue("module"), "err", err)
+		r.log.Warn("logs are not told", "module", u.name, "err", err)
 		panic(http.ErrAbortHandler) // so that the client does not take them for whole
 	}
 }

@@ -78,8 +78,17 @@ func TestTheOperatorsClient(t *testing.T) {
 	}
 }
 
-// Who follows is let go when the gateway ends.
-func TestFollowingEndsWithTheGateway(t *testing.T) {
+// Who follows is let go when the gateway ends, or the module is removed.
+func TestFollowingEnds(t *testing.T) {
+	for name, end := range map[string]func(*rig){
+		"gateway ends":   func(g *rig) { g.stop() },
+		"module removed": func(g *rig) { g.deploy(nil) },
+	} {
+		t.Run(name, func(t *testing.T) { followUntil(t, end) })
+	}
+}
+
+func followUntil(t *testing.T, end func(*rig)) {
 	g := newRig(t, map[string]any{"m": shell("echo ready; exec sleep 600")}, nil)
 	g.says("m", "ready")
 	client := g.client()
@@ -89,7 +98,7 @@ func TestFollowingEndsWithTheGateway(t *testing.T) {
 		done <- client.Logs(t.Context(), "m", LogQuery{Tail: -1, Follow: true}, false, written(sync.OnceFunc(func() { close(came) })))
 	}()
 	<-came
-	g.stop()
+	end(g)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

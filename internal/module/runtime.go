@@ -44,6 +44,8 @@ type Options struct {
 
 	Backoff Backoff // DefaultBackoff if zero
 	Log     *slog.Logger
+
+	lookEvery time.Duration // generationEvery if zero
 }
 
 // A Runtime runs modules. Its methods may be called from any goroutine.
@@ -81,6 +83,9 @@ func New(opt Options) (*Runtime, error) {
 	}
 	if opt.Backoff == (Backoff{}) {
 		opt.Backoff = DefaultBackoff
+	}
+	if opt.lookEvery == 0 {
+		opt.lookEvery = generationEvery
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -277,30 +282,26 @@ func (r *Runtime) Restart(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	before := u.get()
-	if err := u.restart(); err != nil {
+	orders, err := u.restart()
+	if err != nil {
 		return err
 	}
 	for {
 		news := r.next()
-		now := u.get()
-		switch {
-		case now.PID != 0 && now.Started != before.Started:
-			return nil
-		case now.PID == 0 && (now.State == Waiting || now.State == Failed) && now.Description != before.Description:
-			return fmt.Errorf("module %s: %s", name, now.Description)
+		if tried, err := u.outcome(orders); tried {
+			return err
 		}
 		select {
 		case <-news:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-r.closing.Done():
+		case <-u.life.Done():
 			return errStopping
 		}
 	}
 }
 
-var errStopping = errors.New("modules: the gateway stops")
+var errStopping = errors.New("the module is ended: the gateway stops, or the deployment has it no more")
 
 // Logs calls each for lines that a module wrote, as q says, until there are no more
 // or ctx ends, or each fails.

@@ -3,14 +3,18 @@
 package module
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/iot"
 )
 
 func TestEnvironmentOfAModule(t *testing.T) {
@@ -186,6 +190,26 @@ func TestAnotherPolicyBringsAModuleBack(t *testing.T) {
 	g.is("m", Failed)
 	g.deploy(map[string]any{"m": shell("exit 3").with("restartPolicy", "on-failure")})
 	g.until("it is started again", func(list []Status) bool { return list[0].Restarts > 1 })
+}
+
+// A module that was removed at the hub and made again has another generation.
+func TestAModuleWhoseIdentityWasMadeAgainIsRestarted(t *testing.T) {
+	var generation atomic.Int64
+	g := newRig(t, map[string]any{"m": shell("echo generation $IOTEDGE_MODULEGENERATIONID; exec sleep 600")}, func(o *Options) {
+		o.lookEvery = 10 * time.Millisecond
+		o.Keys = func(context.Context, string) (iot.Secret, string, bool) {
+			n := generation.Load()
+			return testKey, fmt.Sprint(n), n != 1
+		}
+	})
+	g.says("m", "generation 0")
+	pid := g.is("m", Running).PID
+	generation.Store(1) // removed: it goes on, as it would without the hub
+	if s := g.is("m", Running); s.PID != pid {
+		t.Error("it was restarted")
+	}
+	generation.Store(2)
+	g.says("m", "generation 2")
 }
 
 func TestStoppingIsPoliteFirst(t *testing.T) {

@@ -14,9 +14,12 @@ import (
 	"sluice/internal/workload"
 )
 
-// identityEvery is how often a module without an identity is looked for. It is asked
-// of memory, most of the time.
-const identityEvery = 500 * time.Millisecond
+// How often it is asked for a module's identity, of memory most of the time: if there
+// is none, and if there may be another.
+const (
+	identityEvery   = 500 * time.Millisecond
+	generationEvery = 10 * time.Second
+)
 
 // sweepLimit bounds the wait for processes that were killed.
 const sweepLimit = 5 * time.Second
@@ -28,15 +31,17 @@ type unit struct {
 	book *logbook
 	wake chan struct{} // there are other orders
 	done chan struct{} // closed when the goroutine has ended
+	life context.Context
 	end  context.CancelFunc
 
 	tried chan struct{} // closed when a start was tried, or there was none to try
 	once  sync.Once
 
-	mu     sync.Mutex
-	orders int // counts what a running process must be ended for
-	status Status
-	next   time.Time // when to start; zero for never
+	mu       sync.Mutex
+	orders   int // counts what a running process must be ended for
+	answered int // the orders by which a start was last tried
+	status   Status
+	next     time.Time // when to start; zero for never
 }
 
 func (r *Runtime) newUnit(s Spec) *unit {
@@ -49,11 +54,10 @@ func (r *Runtime) newUnit(s Spec) *unit {
 	}
 	u.status.State = Unknown
 	u.order(s)
-	ctx, end := context.WithCancel(context.Background())
-	u.end = end
+	u.life, u.end = context.WithCancel(context.Background())
 	go func() {
 		defer close(u.done)
-		u.run(ctx)
+		u.run(u.life)
 	}()
 	return u
 }
@@ -98,17 +102,31 @@ func (u *unit) anew() {
 	u.status.Restarts = 0
 }
 
-// restart ends the process, if there is one, and starts another.
-func (u *unit) restart() error {
+// restart ends the process, if there is one, and starts another. It returns the
+// number of these orders.
+func (u *unit) restart() (orders int, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.status.Spec.Type != TypeProcess || u.status.Spec.Stopped {
-		return fmt.Errorf("module %s: %s", u.name, u.status.Description)
+		return 0, fmt.Errorf("module %s: %s", u.name, u.status.Description)
 	}
 	u.anew()
 	u.status.Restarted = time.Now()
 	u.poke()
-	return nil
+	return u.orders, nil
+}
+
+// outcome reports whether a start was tried by these orders, and how that went.
+func (u *unit) outcome(orders int) (tried bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.answered < orders {
+		return false, nil
+	}
+	if u.status.PID == 0 {
+		return true, fmt.Errorf("module %s: %s", u.name, u.status.Description)
+	}
+	return true, nil
 }
 
 func (u *unit) poke() {
@@ -177,6 +195,9 @@ func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
 	_, generation, ok := u.r.opt.Keys(ctx, u.name)
 	if !ok {
 		u.note(orders, func(st *Status) (time.Duration, bool) {
+			if st.State != Waiting {
+				u.r.log.Info("module waits for its identity", "module", u.name)
+			}
 			st.State, st.Description = Waiting, "the hub has no identity for it, or has not been asked yet"
 			return identityEvery, true
 		})
@@ -185,7 +206,7 @@ func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
 	// The kernel kills the process when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p, err := u.start(&s, generation, api)
+	p, err := u.start(&s, orders, generation, api)
 	if err != nil {
 		u.r.log.Error("module not started", "module", u.name, "err", err)
 		u.note(orders, func(st *Status) (time.Duration, bool) { return st.fail(err, u.r.opt.Backoff) })
@@ -194,7 +215,7 @@ func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
 	u.r.log.Info("module started", "module", u.name, "pid", p.pid())
 	u.attempted()
 	u.r.changed()
-	asked := u.watch(ctx, p, orders, s.options)
+	asked := u.watch(ctx, p, begun{orders, generation, s.options})
 	u.sweep()
 	u.r.log.Info("module ended", "module", u.name, "pid", p.pid(), "code", p.code, "asked", asked)
 	u.note(orders, func(st *Status) (time.Duration, bool) { return st.end(p.code, asked, u.r.opt.Backoff, time.Now()) })
@@ -206,6 +227,7 @@ func (u *unit) note(orders int, change func(*Status) (time.Duration, bool)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	pause, again := change(&u.status)
+	u.answered = max(u.answered, orders)
 	switch {
 	case u.orders != orders:
 		u.rest()
@@ -216,27 +238,42 @@ func (u *unit) note(orders int, change func(*Status) (time.Duration, bool)) {
 	}
 }
 
-// watch returns when the process has ended, and whether it was told to.
-func (u *unit) watch(ctx context.Context, p *process, orders int, o options) (asked bool) {
+// begun is what a process was started by.
+type begun struct {
+	orders     int
+	generation string
+	options    options
+}
+
+// watch returns when the process has ended, and whether it was told to: at the end of
+// ctx, by other orders, or because its identity was made again.
+func (u *unit) watch(ctx context.Context, p *process, by begun) (asked bool) {
+	look := time.NewTicker(u.r.opt.lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-p.gone:
 			return false
 		case <-ctx.Done():
 		case <-u.wake:
-			if _, now := u.take(); now == orders {
+			if _, now := u.take(); now == by.orders {
 				continue
 			}
+		case <-look.C:
+			if _, now, ok := u.r.opt.Keys(ctx, u.name); !ok || now == by.generation {
+				continue
+			}
+			u.r.log.Info("module has another identity; it is restarted", "module", u.name)
 		}
-		late, stop := u.r.late(o.grace())
+		late, stop := u.r.late(by.options.grace())
 		defer stop()
-		p.stop(o.StopSignal, late)
+		p.stop(by.options.StopSignal, late)
 		return true
 	}
 }
 
 // start prepares all that a process needs, and starts it.
-func (u *unit) start(s *Spec, generation string, api *socket) (*process, error) {
+func (u *unit) start(s *Spec, orders int, generation string, api *socket) (*process, error) {
 	who, err := accountOf(s.options.User)
 	if err == nil {
 		err = u.r.reachable(who)
@@ -260,6 +297,7 @@ func (u *unit) start(s *Spec, generation string, api *socket) (*process, error) 
 	p, err := start(launch{argv: s.command(), env: u.r.environment(s, generation, dir), dir: dir, user: who, log: u.book})
 	if err == nil {
 		u.status.begin(p.pid(), time.Now())
+		u.answered = max(u.answered, orders)
 	}
 	return p, err
 }
