@@ -1,5 +1,5 @@
-// Package metrics shows what a gateway does to Prometheus, and its health to
-// whoever watches it.
+// Package metrics shows what a gateway, or a local hub, does to Prometheus, and its
+// health to whoever watches it.
 //
 //	GET /metrics  the figures, as text
 //	GET /health   200 while messages are taken, else 503; JSON either way

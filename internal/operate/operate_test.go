@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +92,7 @@ func (hubSession) Send(_ []iot.Message, done func(error)) {
 
 // A site is a gateway with its socket, and the device pump, which is connected.
 type site struct {
-	t      *testing.T
+	t      testing.TB
 	hub    *hub
 	gw     *gateway.Gateway
 	spool  *spool.Store
@@ -99,7 +101,7 @@ type site struct {
 	socket string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	key := sas.NewKey()
 	s := &site{t: t, hub: &hub{regs: []iot.Registration{
@@ -358,4 +360,31 @@ func TestH7_WrongRequestsAreRefused(t *testing.T) {
 			t.Errorf("%s %s: %s %s, want %d", tt.method, tt.path, resp.Status, text, tt.want)
 		}
 	}
+}
+
+// Whatever is asked, the answer is JSON, and no fault of ours.
+func FuzzRequests(f *testing.F) {
+	s := newSite(f)
+	s.goAway()
+	h := (&Desk{Gateway: s.gw, Spool: s.spool}).Handler()
+	for _, seed := range [][3]string{
+		{"status", "", ""}, {"members", "", ""}, {"queues", "", ""}, {"twin", "id=pump", ""}, {"dead", "after=1&max=2", ""}, {"dead/7", "", ""},
+		{"method", "id=pump", `{"name":"reboot","payload":{"a":1},"responseTimeout":5}`},
+		{"purge", "queue=iothub", ""}, {"dead/retry", "", `{"letters":[1,2]}`}, {"dead/drop", "", `{"letters":[1]}`},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	f.Fuzz(func(t *testing.T, path, query, body string) {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			r := httptest.NewRequest(method, "/", strings.NewReader(body))
+			r.URL = &url.URL{Path: "/v1/" + path, RawQuery: query}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r.WithContext(ctx))
+			cancel()
+			if w.Code == http.StatusInternalServerError || w.Header().Get("Content-Type") == "application/json" && !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%s %s?%s %q: %d %s", method, path, query, body, w.Code, w.Body)
+			}
+		}
+	})
 }
