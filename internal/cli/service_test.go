@@ -168,19 +168,49 @@ func playCommands(t *testing.T, script, dir string) string {
 	return got.String()
 }
 
-// words splits a command line as a shell does that knows single quotes alone.
+// words splits a command line as a shell does that knows quotes and nothing else.
 func words(t *testing.T, line string) (list []string) {
 	t.Helper()
 	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimLeft(rest, " ") {
-		end, quote := " ", strings.HasPrefix(rest, "'")
-		if quote {
-			rest, end = rest[1:], "'"
+		end := " "
+		if quote := rest[:1]; quote == "'" || quote == `"` {
+			rest, end = rest[1:], quote
 		}
 		word, after, found := strings.Cut(rest, end)
-		if quote && !found {
+		if end != " " && !found {
 			t.Fatalf("a quote is not closed: %s", line)
 		}
 		list, rest = append(list, word), after
 	}
 	return list
+}
+
+// Whoever copies the commands of the document in their order gets what it says.
+func TestTheCommandsInTheDocumentWork(t *testing.T) {
+	for _, name := range hubVariables {
+		t.Setenv(name, "")
+	}
+	text, err := os.ReadFile("../../docs/local-hub.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "## Twins, methods, commands")
+	part, _, found2 := strings.Cut(rest, "## Events")
+	if !found || !found2 {
+		t.Fatal("the document has other parts")
+	}
+	dir, n := startHub(t), 0
+	for line := range strings.Lines(part) {
+		command, ok := strings.CutPrefix(line, "sluice ")
+		if !ok {
+			continue
+		}
+		n++
+		if got := runLine(t, words(t, command), "--hub-data", dir); strings.Contains(got, "exit ") {
+			t.Errorf("sluice %s%s", command, got)
+		}
+	}
+	if n < 15 {
+		t.Errorf("the document has %d commands", n)
+	}
 }

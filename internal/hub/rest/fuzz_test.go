@@ -23,11 +23,22 @@ func FuzzRequests(f *testing.F) {
 	f.Add("GET", "/devices/d/modules/$edgeHub/deviceAndModuleInDeviceScope", "", "")
 	f.Add("POST", "/devices", `[{"id":"a","importMode":"create"},{"id":"a","importMode":"deleteIfMatchETag","etag":"x"}]`, "")
 	f.Add("DELETE", "/devices/%2e%2e/", "", `W/"x`)
+	f.Add("PUT", "/twins/there", `{"tags":{"a":1},"properties":{"desired":{"b":[1]}}}`, `"AAAAAAAAAAE="`)
+	f.Add("PATCH", "/twins/site/modules/$edgeHub", `{"properties":{"desired":{"b":null}}}`, "*")
+	f.Add("POST", "/twins/there/methods", `{"methodName":"m","payload":{"a":1},"responseTimeoutInSeconds":5}`, "")
+	f.Add("POST", "/devices/query", `{"query":"SELECT tags.a AS b, COUNT() AS n FROM devices WHERE tags.a IN [1,'x'] GROUP BY tags.a"}`, "")
+	f.Add("POST", "/messages/deviceBound", `{"iothub-to":"/devices/there/messages/devicebound"}`, "")
+	f.Add("PUT", "/configurations/c", `{"id":"c","content":{"deviceContent":{"properties.desired.a":1}},"targetCondition":"tags.a = 1","metrics":{"queries":{"n":"SELECT * FROM devices"}}}`, "*")
+	f.Add("POST", "/configurations/testQueries", `{"targetCondition":"*","customMetricQueries":{"a":"b"}}`, "")
+	f.Add("POST", "/devices/site/applyConfigurationContent", `{"modulesContent":{"m":{"properties.desired":{"a":{}},"properties.desired.a.b":1}}}`, "")
+	f.Add("PUT", "/jobs/v2/j", `{"jobId":"j","type":"scheduleUpdateTwin","updateTwin":{"tags":{}},"queryCondition":"*","startTime":"2027-01-01T00:00:00Z"}`, "")
+	f.Add("POST", "/jobs/v2/j/cancel", "", "")
 	f.Fuzz(func(t *testing.T, method, path, body, ifMatch string) {
 		u, err := url.Parse("https://" + hubName + path)
 		if err != nil || !strings.HasPrefix(path, "/") {
 			return
 		}
+		h.restore(t)
 		u.RawQuery = "api-version=2021-04-12"
 		r := &http.Request{Method: method, URL: u, Host: hubName, Header: http.Header{"Authorization": {owner}, "If-Match": {ifMatch}},
 			Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}
@@ -45,6 +56,17 @@ func FuzzRequests(f *testing.F) {
 			}
 		}
 	})
+}
+
+// restore makes the identities that the seeds are about.
+func (h *testHub) restore(t *testing.T) {
+	t.Helper()
+	var there, site registry.Entry
+	there.Identity, there.Enabled = iot.DeviceIdentity("there"), true
+	site.Identity, site.Enabled, site.Edge = iot.DeviceIdentity("site"), true, true
+	if _, err := h.registry.Create(there, site); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func checkAnswer(t *testing.T, w *httptest.ResponseRecorder) {
