@@ -30,8 +30,9 @@ func (e *Edge) bindHTTPS() error {
 			Limits:  mqtt.Limits{ShutdownGrace: drainGrace},
 			Log:     e.log,
 		},
-		AMQP: amqphead.New(e.hub(), amqphead.Options{Protocol: "amqp-ws", ContainerID: e.cfg.HostName, Log: e.log}).Server(),
-		Log:  e.log,
+		AMQP:  amqphead.New(e.hub(), amqphead.Options{Protocol: "amqp-ws", ContainerID: e.cfg.HostName, Log: e.log}).Server(),
+		Visit: e.visit(),
+		Log:   e.log,
 	})
 	return nil
 }

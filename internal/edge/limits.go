@@ -26,6 +26,14 @@ func (e *Edge) hub() iot.Hub {
 	return e.addresses.Hub(e.gateway, e.gateway.Vouched)
 }
 
+// visit is how requests of HTTPS are let in.
+func (e *Edge) visit() limit.Login {
+	if e.addresses == nil {
+		return e.gateway.Visit
+	}
+	return e.addresses.Guard(e.gateway.Visit)
+}
+
 // bounded puts the limits of a port on its listener.
 func (e *Edge) bounded(l net.Listener) *tlsx.Listener {
 	if e.addresses != nil {

@@ -10,10 +10,11 @@ import (
 // session is one device or module that is connected to the gateway.
 type session struct {
 	presence.Seat
-	g     *Gateway
-	meter *meter.Meter // set when it has its seat
-	pace  *limit.Pace  // nil without a limit
-	down  downlink
+	visits bool // it is no connection
+	g      *Gateway
+	meter  *meter.Meter // set when it has its seat
+	pace   *limit.Pace  // nil without a limit
+	down   downlink
 }
 
 var _ iot.Session = (*session)(nil)
@@ -39,10 +40,11 @@ func (s *session) Close() error {
 
 // left cleans up after a session that has ended.
 func (g *Gateway) left(s *session) {
-	g.counts.Disconnected.Add(1)
-	g.meters.Of(s.Identity()).Add(meter.Series{Quantity: meter.Disconnects}, 1)
 	if s.pace != nil {
 		s.pace.End()
+	}
+	if !s.visits {
+		defer g.disconnected(s)
 	}
 	s.down.mu.Lock()
 	offer, inputs, end := s.down.offer, s.down.inputs, s.down.end
@@ -57,5 +59,10 @@ func (g *Gateway) left(s *session) {
 	if inputs != nil {
 		inputs.Close()
 	}
+}
+
+func (g *Gateway) disconnected(s *session) {
+	g.counts.Disconnected.Add(1)
+	g.meters.Of(s.Identity()).Add(meter.Series{Quantity: meter.Disconnects}, 1)
 	g.clients.note(s.Identity(), false, g.opt.Now())
 }

@@ -13,11 +13,36 @@ import (
 // once before it is refused: it may have been created, or given a new key, a
 // moment ago.
 func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	s, err := g.admit(ctx, creds, client, g.sessions.Enter)
+	if err != nil {
+		return nil, err
+	}
+	g.counts.Connected.Add(1)
+	s.meter.Add(meter.Series{Quantity: meter.Connects}, 1)
+	g.clients.note(s.Identity(), true, g.opt.Now())
+	return s, nil
+}
+
+// Visit is Connect for a request that comes by itself, as over HTTPS: it leaves a
+// connection that the identity has alone, and is none.
+func (g *Gateway) Visit(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	s, err := g.admit(ctx, creds, client, func(s *session, creds iot.Credentials, client iot.Client) error {
+		s.visits = true
+		return g.sessions.Visit(s, creds, client)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// admit lets a session in by one of the table's doors.
+func (g *Gateway) admit(ctx context.Context, creds iot.Credentials, client iot.Client, door func(*session, iot.Credentials, iot.Client) error) (*session, error) {
 	s := g.newSession()
-	err := g.sessions.Enter(s, creds, client)
+	err := door(s, creds, client)
 	if err != nil && g.Online() && creds.Identity.Validate() == nil && g.scope.Lookup(ctx, creds.Identity) {
 		s = g.newSession()
-		err = g.sessions.Enter(s, creds, client)
+		err = door(s, creds, client)
 	}
 	if _, asOf := g.scope.Len(); err != nil && asOf.IsZero() {
 		err = &iot.Error{Kind: iot.Unavailable, Op: "connect", Identity: creds.Identity, Detail: "the hub has not yet said whom this gateway serves", Err: err}
@@ -26,10 +51,7 @@ func (g *Gateway) Connect(ctx context.Context, creds iot.Credentials, client iot
 		g.connectFailed(creds.Identity, err)
 		return nil, err
 	}
-	g.counts.Connected.Add(1)
 	s.meter = g.meters.Of(s.Identity())
-	s.meter.Add(meter.Series{Quantity: meter.Connects}, 1)
-	g.clients.note(s.Identity(), true, g.opt.Now())
 	return s, nil
 }
 

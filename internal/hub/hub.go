@@ -108,10 +108,23 @@ func (h *Hub) Connect(_ context.Context, creds iot.Credentials, client iot.Clien
 	return s, nil
 }
 
+// Visit is Connect for a request that comes by itself, as over HTTPS: it leaves a
+// connection that the identity has alone, and is none.
+func (h *Hub) Visit(_ context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	s := &session{h: h, visits: true}
+	if err := h.sessions.Visit(s, creds, client); err != nil {
+		return nil, err
+	}
+	h.seen.note(s.Identity(), h.opt.Now())
+	return s, nil
+}
+
 func (h *Hub) left(s *session) {
 	s.unsubscribe()
 	h.seen.note(s.Identity(), h.opt.Now())
-	h.notifyConnection(s.Identity(), "deviceDisconnected")
+	if !s.visits {
+		h.notifyConnection(s.Identity(), "deviceDisconnected")
+	}
 }
 
 // registryChanged ends the sessions that a change forbids. Besides those of the

@@ -14,7 +14,8 @@ import (
 // session is one device or module that is connected to the hub.
 type session struct {
 	presence.Seat
-	h *Hub
+	visits bool // it is no connection
+	h      *Hub
 
 	mu       sync.Mutex
 	methods  iot.Subscription

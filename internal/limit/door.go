@@ -43,16 +43,25 @@ type desk struct {
 // Connect implements [iot.Hub]. To an address that has failed too often it says
 // Throttled, without asking whose login it is.
 func (d desk) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
-	if !d.a.Allow(client.RemoteAddr) {
-		return nil, iot.Errorf(iot.Throttled, "connect", creds.Identity, "too many logins from %s have failed", client.RemoteAddr)
+	return d.a.Guard(d.hub.Connect)(ctx, creds, client)
+}
+
+// A Login begins a session, as [iot.Hub] does with Connect.
+type Login func(context.Context, iot.Credentials, iot.Client) (iot.Session, error)
+
+// Guard does for one way to log in what [Addresses.Hub] does for a hub's.
+func (a *Addresses) Guard(login Login) Login {
+	return func(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+		if !a.Allow(client.RemoteAddr) {
+			return nil, iot.Errorf(iot.Throttled, "connect", creds.Identity, "too many logins from %s have failed", client.RemoteAddr)
+		}
+		session, err := login(ctx, creds, client)
+		switch {
+		case err == nil:
+			a.Succeeded(client.RemoteAddr)
+		case iot.KindOf(err) == iot.Unauthorized:
+			a.Failed(client.RemoteAddr)
+		}
+		return session, err
 	}
-	session, err := d.hub.Connect(ctx, creds, client)
-	switch {
-	case err == nil:
-		d.a.Succeeded(client.RemoteAddr)
-	case iot.KindOf(err) != iot.Unauthorized:
-	case d.excused == nil || !d.excused(creds, client.RemoteAddr):
-		d.a.Failed(client.RemoteAddr)
-	}
-	return session, err
 }

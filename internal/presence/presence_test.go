@@ -223,3 +223,45 @@ func TestARefusedOneLeavesTheOldSeated(t *testing.T) {
 		t.Error("a client without proof ended another's session")
 	}
 }
+
+func TestAVisitorDisturbsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		ctx, cancel := context.WithCancel(t.Context())
+		go f.Run(ctx)
+		seated := f.mustEnter(t, "seated", time.Hour)
+		visit := func(name string, life time.Duration) *session {
+			s := &session{name: name}
+			if err := f.Visit(s, f.creds(t, life), iot.Client{Ended: func(reason error) { f.told[name] = reason }}); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		long, short := visit("long", time.Hour), visit("short", time.Minute)
+		if got, _ := f.Get(dev); got != seated || f.Len() != 1 || seated.Err() != nil {
+			t.Errorf("seated: %v of %d, %v", got, f.Len(), seated.Err())
+		}
+		time.Sleep(time.Minute + SweepEvery)
+		synctest.Wait()
+		f.lost(t, short, iot.ErrTokenExpired)
+		second := f.mustEnter(t, "second", time.Hour)
+		if long.Err() != nil {
+			t.Errorf("a visitor was taken over: %v", long.Err())
+		}
+		f.reg.set(f.registration(false))
+		f.Rejudge(dev)
+		f.lost(t, long, iot.ErrDisabled)
+		f.lost(t, second, iot.ErrDisabled)
+		if err := f.Visit(&session{}, f.creds(t, time.Hour), iot.Client{}); iot.KindOf(err) != iot.Unauthorized {
+			t.Errorf("a disabled visitor: %v", err)
+		}
+		f.reg.set(f.registration(true))
+		last := visit("last", time.Hour)
+		cancel()
+		synctest.Wait()
+		f.lost(t, last, iot.ErrClosed)
+		if err := f.Visit(&session{}, f.creds(t, time.Hour), iot.Client{}); err == nil {
+			t.Error("somebody visited a closed table")
+		}
+	})
+}

@@ -3,6 +3,8 @@ package presence
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +35,10 @@ type Options[S Sitter] struct {
 type Table[S Sitter] struct {
 	opt Options[S]
 
-	mu     sync.Mutex
-	byID   map[iot.Identity]S
-	closed bool
+	mu       sync.Mutex
+	byID     map[iot.Identity]S
+	visitors map[S]bool // sessions beside those
+	closed   bool
 }
 
 // NewTable returns an empty table.
@@ -46,22 +49,17 @@ func NewTable[S Sitter](opt Options[S]) *Table[S] {
 	if opt.Auth.Now == nil {
 		opt.Auth.Now = time.Now
 	}
-	return &Table[S]{opt: opt, byID: map[iot.Identity]S{}}
+	return &Table[S]{opt: opt, byID: map[iot.Identity]S{}, visitors: map[S]bool{}}
 }
 
 // Enter authenticates an identity and seats its session. A session of the same
 // identity that sits already is ended with [iot.ErrTakenOver] before Enter
 // returns.
 func (t *Table[S]) Enter(session S, creds iot.Credentials, client iot.Client) error {
-	now := t.now()
-	result, err := t.authenticate(creds, now)
-	if err != nil {
+	if err := t.admit(session, creds, client); err != nil {
 		return err
 	}
 	s := session.Presence()
-	s.judges, s.id, s.client, s.since = t, creds.Identity, client, now
-	s.left = func() { t.leave(session) }
-	s.prove(creds, result, now)
 	before, sat, err := t.put(session)
 	if err != nil {
 		return err
@@ -71,12 +69,50 @@ func (t *Table[S]) Enter(session S, creds iot.Credentials, client iot.Client) er
 		t.opt.Log.Info("connection taken over", "identity", s.id, "from", b.client.RemoteAddr, "by", client.RemoteAddr)
 		b.End(iot.ErrTakenOver)
 	}
-	// The registration may have changed between the decision and the seat.
-	if err := s.stillAllowed(); err != nil {
-		s.Leave(err)
+	return t.settled(s)
+}
+
+// Visit authenticates an identity and lets its session in beside the one that may
+// sit: it takes nobody over, nobody takes it over, and [Table.Get] does not find
+// it. It ends by all the other rules.
+func (t *Table[S]) Visit(session S, creds iot.Credentials, client iot.Client) error {
+	if err := t.admit(session, creds, client); err != nil {
 		return err
 	}
+	t.mu.Lock()
+	closed := t.closed
+	if !closed {
+		t.visitors[session] = true
+	}
+	t.mu.Unlock()
+	if closed {
+		return iot.ErrClosed
+	}
+	return t.settled(session.Presence())
+}
+
+// admit authenticates an identity and fills its seat.
+func (t *Table[S]) admit(session S, creds iot.Credentials, client iot.Client) error {
+	now := t.now()
+	result, err := t.authenticate(creds, now)
+	if err != nil {
+		return err
+	}
+	s := session.Presence()
+	s.judges, s.id, s.client, s.since = t, creds.Identity, client, now
+	s.left = func() { t.leave(session) }
+	s.prove(creds, result, now)
 	return nil
+}
+
+// settled judges once more who is in the table by now: the registration may have
+// changed between the decision and the seat.
+func (t *Table[S]) settled(s *Seat) error {
+	err := s.stillAllowed()
+	if err != nil {
+		s.Leave(err)
+	}
+	return err
 }
 
 func (t *Table[S]) put(session S) (before S, sat bool, err error) {
@@ -97,6 +133,7 @@ func (t *Table[S]) leave(session S) {
 	if id := session.Presence().id; t.byID[id] == session {
 		delete(t.byID, id)
 	}
+	delete(t.visitors, session)
 	t.mu.Unlock()
 	if t.opt.Left != nil {
 		t.opt.Left(session)
@@ -118,15 +155,18 @@ func (t *Table[S]) Len() int {
 	return len(t.byID)
 }
 
-// All lists the sessions, in no order.
+// All lists the sessions that sit, in no order.
 func (t *Table[S]) All() []S {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]S, 0, len(t.byID))
-	for _, s := range t.byID {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Values(t.byID))
+}
+
+// everyone lists the visitors too.
+func (t *Table[S]) everyone() []S {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Values(t.byID)), maps.Keys(t.visitors))
 }
 
 // Rejudge authenticates sessions again after registrations have changed, and ends
@@ -144,13 +184,18 @@ func (t *Table[S]) Rejudge(ids ...iot.Identity) {
 
 func (t *Table[S]) some(ids []iot.Identity) []S {
 	if len(ids) == 0 {
-		return t.All()
+		return t.everyone()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var some []S
 	for _, id := range ids {
 		if session, ok := t.byID[id]; ok {
+			some = append(some, session)
+		}
+	}
+	for session := range t.visitors {
+		if slices.Contains(ids, session.Presence().id) {
 			some = append(some, session)
 		}
 	}
@@ -186,7 +231,7 @@ func (t *Table[S]) Run(ctx context.Context) {
 }
 
 func (t *Table[S]) sweep() {
-	for _, session := range t.All() {
+	for _, session := range t.everyone() {
 		if s := session.Presence(); s.expired() {
 			t.opt.Log.Info("connection ended: its token expired", "identity", s.id)
 			s.End(iot.ErrTokenExpired)
@@ -198,7 +243,7 @@ func (t *Table[S]) close() {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
-	for _, session := range t.All() {
+	for _, session := range t.everyone() {
 		session.Presence().End(iot.ErrClosed)
 	}
 }

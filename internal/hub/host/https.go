@@ -28,7 +28,8 @@ func (h *Host) openHTTPS(names []string, roots func() *x509.CertPool, subscripti
 		AMQP: amqphead.New(h.hub, amqphead.Options{
 			Protocol: "amqp-ws", ContainerID: h.cfg.HostName, Service: h.apps, Log: h.cfg.Log,
 		}).Server(),
-		Log: h.cfg.Log,
+		Visit: h.hub.Visit,
+		Log:   h.cfg.Log,
 	})
 	h.https = h.api(names, roots)
 }
