@@ -12,7 +12,9 @@
 //	DATA/scope.json        who may connect while the hub is away
 //	DATA/certs/            server.pem and server-key.pem, if Sluice makes them
 //	DATA/root.pem          the root that devices must trust, if Sluice made it
-//	DATA/private/          its key
+//	DATA/private/          its key, and the one that encrypts for modules
+//	DATA/deployment.json, DATA/modules/, DATA/logs/, DATA/run/
+//	                       of modules, if a deployment is configured (package module)
 //	DATA/operate.sock      for the operator, while the gateway runs (package operate)
 //
 // One process at a time has it. Everything in it is for its owner only.
