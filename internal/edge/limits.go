@@ -31,7 +31,7 @@ func (e *Edge) visit() limit.Login {
 	if e.addresses == nil {
 		return e.gateway.Visit
 	}
-	return e.addresses.Guard(e.gateway.Visit)
+	return e.addresses.Guard(e.gateway.Visit, e.gateway.Vouched)
 }
 
 // bounded puts the limits of a port on its listener.

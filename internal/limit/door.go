@@ -27,30 +27,30 @@ func (d door) Accept() (net.Conn, error) {
 	}
 }
 
-// Hub turns away the logins of addresses that have failed too often, and notes how
-// those of all others end. A failure that is excused does not count; excused may be
-// nil.
-func (a *Addresses) Hub(hub iot.Hub, excused func(creds iot.Credentials, remote string) bool) iot.Hub {
-	return desk{hub, a, excused}
-}
-
-type desk struct {
-	hub     iot.Hub
-	a       *Addresses
-	excused func(creds iot.Credentials, remote string) bool
-}
-
-// Connect implements [iot.Hub]. To an address that has failed too often it says
-// Throttled, without asking whose login it is.
-func (d desk) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
-	return d.a.Guard(d.hub.Connect)(ctx, creds, client)
-}
-
 // A Login begins a session, as [iot.Hub] does with Connect.
 type Login func(context.Context, iot.Credentials, iot.Client) (iot.Session, error)
 
-// Guard does for one way to log in what [Addresses.Hub] does for a hub's.
-func (a *Addresses) Guard(login Login) Login {
+// Excuse says of a failed login that it does not count.
+type Excuse func(creds iot.Credentials, remote string) bool
+
+// Hub turns away the logins of addresses that have failed too often, and notes how
+// those of all others end. A failure that is excused does not count; excused may be
+// nil.
+func (a *Addresses) Hub(hub iot.Hub, excused Excuse) iot.Hub {
+	return desk{a.Guard(hub.Connect, excused)}
+}
+
+type desk struct{ login Login }
+
+// Connect implements [iot.Hub].
+func (d desk) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	return d.login(ctx, creds, client)
+}
+
+// Guard does for one way to log in what [Addresses.Hub] does for a hub's. To an
+// address that has failed too often it says Throttled, without asking whose login it
+// is.
+func (a *Addresses) Guard(login Login, excused Excuse) Login {
 	return func(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
 		if !a.Allow(client.RemoteAddr) {
 			return nil, iot.Errorf(iot.Throttled, "connect", creds.Identity, "too many logins from %s have failed", client.RemoteAddr)
@@ -59,7 +59,7 @@ func (a *Addresses) Guard(login Login) Login {
 		switch {
 		case err == nil:
 			a.Succeeded(client.RemoteAddr)
-		case iot.KindOf(err) == iot.Unauthorized:
+		case iot.KindOf(err) == iot.Unauthorized && (excused == nil || !excused(creds, client.RemoteAddr)):
 			a.Failed(client.RemoteAddr)
 		}
 		return session, err
