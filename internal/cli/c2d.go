@@ -13,8 +13,8 @@ import (
 const c2dLong = `Sends cloud-to-device messages and purges those that wait. The hub keeps a message
 until the device completes it, for an hour or as long as --expiry says.
 
-Azure IoT Hub takes cloud-to-device messages over AMQP alone: "send" is for local hubs,
-"purge" for both.
+Azure IoT Hub takes cloud-to-device messages over AMQP alone, on port 5671, and is sent
+them there.
 
 ` + reachHelp
 

@@ -25,7 +25,10 @@ type Options struct {
 	Roots   *x509.CertPool // authorities of the hub's certificate; nil: the system's
 	Address string         // host or IP to connect to instead of the hub's name
 	Port    int            // 0: 443
-	Timeout time.Duration  // for each try of a request; 0: 30 s
+	// AMQPPort is where commands are sent to a hub that does not take them over
+	// HTTPS; 0: 5671.
+	AMQPPort int
+	Timeout  time.Duration // for each try of a request; 0: 30 s
 }
 
 // A Client calls the service API of one hub, as one of its shared access
@@ -36,6 +39,7 @@ type Options struct {
 type Client struct {
 	host    string // the hub's name
 	base    string // https://host[:port]
+	opt     Options
 	creds   sas.ConnectionString
 	timeout time.Duration
 	http    *http.Client
@@ -61,7 +65,7 @@ func New(cs sas.ConnectionString, opt Options) (*Client, error) {
 	if opt.Port != 0 {
 		port = opt.Port
 	}
-	c := &Client{host: host, base: "https://" + host, creds: cs, timeout: opt.Timeout, pause: sleep}
+	c := &Client{host: host, base: "https://" + host, creds: cs, opt: opt, timeout: opt.Timeout, pause: sleep}
 	if port != 443 {
 		c.base = "https://" + net.JoinHostPort(host, strconv.Itoa(port))
 	}

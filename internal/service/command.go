@@ -37,24 +37,32 @@ var CommandProperties = map[string]iot.SystemName{
 	"iothub-contentencoding": iot.ContentEncoding,
 }
 
-// SendCommand stores a cloud-to-device message for a device or module. The local
-// hub takes it over HTTPS; Azure IoT Hub does so over AMQP alone, and answers that
-// there is no such path.
+// SendCommand stores a cloud-to-device message for a device or module. A hub that
+// does not take it over HTTPS, as Azure IoT Hub, is sent it over AMQP.
 func (c *Client) SendCommand(ctx context.Context, id iot.Identity, m iot.Message) error {
-	command := Command{Body: base64.StdEncoding.EncodeToString(m.Body), Base64Encoded: true, Properties: map[string]string{}}
+	err := c.do(ctx, &request{
+		op: "command", id: id, method: http.MethodPost, path: "/messages/deviceBound",
+		header: http.Header{"Content-Type": {CommandType}}, in: []Command{commandForm(id, &m)},
+	})
+	if wantsAMQP(err) {
+		return c.sendOverAMQP(ctx, id, &m)
+	}
+	return err
+}
+
+// commandForm is a command in the form of CommandType.
+func commandForm(id iot.Identity, m *iot.Message) Command {
+	form := Command{Body: base64.StdEncoding.EncodeToString(m.Body), Base64Encoded: true, Properties: map[string]string{}}
 	for header, name := range CommandProperties {
 		if v := m.System.Get(name); v != "" {
-			command.Properties[header] = v
+			form.Properties[header] = v
 		}
 	}
 	for _, p := range m.Properties {
-		command.Properties[AppPrefix+p.Key] = p.Value
+		form.Properties[AppPrefix+p.Key] = p.Value
 	}
-	command.Properties["iothub-to"] = pathOf(id) + "/messages/devicebound"
-	return c.do(ctx, &request{
-		op: "command", id: id, method: http.MethodPost, path: "/messages/deviceBound",
-		header: http.Header{"Content-Type": {CommandType}}, in: []Command{command},
-	})
+	form.Properties["iothub-to"] = pathOf(id) + "/messages/devicebound"
+	return form
 }
 
 // PurgeCommands ends all commands that wait for a device, and returns how many
