@@ -1,0 +1,92 @@
+package edge
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/edge/config"
+	"sluice/internal/hub/registry"
+	"sluice/internal/module"
+	"sluice/internal/operate"
+	"sluice/iot"
+)
+
+const oneModule = `{"schemaVersion": "1.1", "modules": {"filter": {"type": "process", "status": "running", "restartPolicy": "always",
+	"settings": {"image": "sh", "createOptions": {"Cmd": ["-c", "echo I am $IOTEDGE_MODULEID; exec sleep 600"]}}}}}`
+
+func TestModulesOfADeployment(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the module is a shell command")
+	}
+	s := newSite(t)
+	s.register(registry.Entry{Registration: iot.Registration{Identity: iot.ModuleIdentity("edge1", "filter")}})
+	file := filepath.Join(s.dir, "deployment.json")
+	s.write(file, []byte(oneModule))
+	e := s.open(func(c *config.Config) { c.Deployment = file })
+	stop := s.run(e.Run)
+	s.startsFilter()
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	if info, err := os.Stat(filepath.Join(s.dir, "data", "private", "workload-key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("S14 %v, %v", info, err)
+	}
+}
+
+// startsFilter waits until the operator sees the module say who it is.
+func (s *site) startsFilter() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	c := module.NewClient(operate.Path(filepath.Join(s.dir, "data")))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var said strings.Builder
+		err := c.Logs(ctx, "filter", module.LogQuery{Tail: -1}, false, &said)
+		if said.String() == "I am filter\n" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.t.Fatalf("the module says %q: %v", &said, err)
+		}
+	}
+}
+
+func TestPlanNamesTheModules(t *testing.T) {
+	s := newSite(t)
+	file := filepath.Join(s.dir, "deployment.json")
+	cfg, err := config.Load(s.configure())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		oneModule: "filter, from " + file,
+		`{"schemaVersion": "1.1", "modules": {"m": {}}}`: "module m: type is missing",
+	} {
+		s.write(file, []byte(text))
+		cfg.Deployment = file
+		got, err := modulesFact(cfg)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for deployment, want := range map[string]string{"": "", iot.EdgeAgentModule: "by the twin of $edgeAgent"} {
+		cfg.Deployment = deployment
+		if got, err := modulesFact(cfg); err != nil || !strings.HasSuffix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q: %q, %v", deployment, got, err)
+		}
+	}
+}
