@@ -134,7 +134,41 @@ func TestASenderAboveItsRateIsSlowedAndLosesNothing(t *testing.T) {
 	if took := time.Since(began); took < 1900*time.Millisecond {
 		t.Errorf("%d messages took %v, want two seconds", n, took)
 	}
+	// A new connection is no new beginning.
+	again := s.connect("pump1", e.MQTTAddr().String(), nil)
+	began = time.Now()
+	for i := range 50 {
+		sent = append(sent, fmt.Sprint("again ", i))
+		again.send(sent[len(sent)-1])
+	}
+	if took := time.Since(began); took < 800*time.Millisecond {
+		t.Errorf("50 messages over a new connection took %v, want a second", took)
+	}
 	s.expect(sent)
+}
+
+func TestD12_StoppingAcknowledgesWhatASlowedSenderHasStored(t *testing.T) {
+	s := newSite(t, "pump1")
+	e := s.open(func(c *config.Config) { c.Limits.MessageRate = 1 }) // 10 at once
+	stop := s.run(e.Run)
+	d := s.connect("pump1", e.MQTTAddr().String(), nil)
+	var tokens []paho.Token
+	for i := range 60 {
+		tokens = append(tokens, d.publish(fmt.Sprint("message ", i)))
+	}
+	for late := time.After(patience); e.gateway.Counts().Received.Load() < 60; {
+		select {
+		case <-late:
+			t.Fatal("not stored")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	for i, k := range tokens {
+		if !k.WaitTimeout(patience) || k.Error() != nil {
+			t.Fatalf("message %d is stored and was not acknowledged: %v", i, k.Error())
+		}
+	}
 }
 
 func get(t *testing.T, url string) (int, string) {

@@ -74,6 +74,7 @@ func (e *Edge) run(ctx context.Context) error {
 func (e *Edge) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	defer context.AfterFunc(ctx, e.gateway.Unpace)()
 	served := make(chan error, 3)
 	go func() { served <- e.serveMQTT(ctx, e.listener) }()
 	go func() { served <- e.serveAMQP(ctx) }()

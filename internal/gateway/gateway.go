@@ -91,6 +91,7 @@ type Gateway struct {
 	methods  method.Desk
 	counts   Counts
 	meters   *meter.Book
+	paces    paces
 
 	life  context.Context // of what runs for clients
 	end   context.CancelFunc
@@ -107,7 +108,7 @@ func New(opt Options) (*Gateway, error) {
 	if err := opt.complete(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{opt: opt, log: opt.Log, meters: meter.NewBook(opt.Meters)}
+	g := &Gateway{opt: opt, log: opt.Log, meters: meter.NewBook(opt.Meters), paces: paces{rate: opt.Rate}}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.reports = reports{g: g, wake: make(chan struct{}, 1)}
 	g.own = newOwnIdentity(opt)

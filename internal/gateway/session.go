@@ -13,22 +13,15 @@ type session struct {
 	visits bool // it is no connection
 	g      *Gateway
 	meter  *meter.Meter // set when it has its seat
-	pace   *limit.Pace  // nil without a limit
+	pace   *limit.Pace  // of its identity, set with meter; nil without a limit
 	down   downlink
 }
 
 var _ iot.Session = (*session)(nil)
 
-// burstSeconds is how long an identity must have been quiet to send as much at once
-// as it may in that time.
-const burstSeconds = 10
-
 func (g *Gateway) newSession() *session {
 	s := &session{g: g}
 	s.down.s = s
-	if rate := g.opt.Rate; rate > 0 {
-		s.pace = limit.NewPace(rate, max(1, int(rate*burstSeconds)))
-	}
 	return s
 }
 
@@ -40,9 +33,6 @@ func (s *session) Close() error {
 
 // left cleans up after a session that has ended.
 func (g *Gateway) left(s *session) {
-	if s.pace != nil {
-		s.pace.End()
-	}
 	if !s.visits {
 		defer g.disconnected(s)
 	}

@@ -51,7 +51,7 @@ func (g *Gateway) admit(ctx context.Context, creds iot.Credentials, client iot.C
 		g.connectFailed(creds.Identity, err)
 		return nil, err
 	}
-	s.meter = g.meters.Of(s.Identity())
+	s.meter, s.pace = g.meters.Of(s.Identity()), g.paces.of(s.Identity())
 	return s, nil
 }
 

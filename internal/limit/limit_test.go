@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,13 +237,34 @@ func TestPaceIsKept(t *testing.T) {
 			t.Errorf("%d in ten seconds, in the order %v", len(order), order)
 		}
 		// After a quiet time there is room for a burst again.
+		if p.Idle() {
+			t.Error("idle right after it")
+		}
 		time.Sleep(time.Minute)
+		if !p.Idle() {
+			t.Error("not idle after a quiet minute")
+		}
 		called := 0
 		for range 5 {
 			p.Done(1, func() { called++ })
 		}
 		if called != 5 {
 			t.Errorf("%d of a burst of 5 at once", called)
+		}
+	})
+}
+
+func TestPaceHoldsNothingBackForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace(1, 1)
+		var called atomic.Int64
+		for range 1000 {
+			p.Done(1, func() { called.Add(1) })
+		}
+		time.Sleep(MaxHold + time.Millisecond)
+		synctest.Wait()
+		if n := called.Load(); n != 1000 {
+			t.Errorf("%d of 1000 were called back after %v", n, MaxHold)
 		}
 	})
 }

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// MaxHold is how long a [Pace] holds anything back, whatever is owed. Beyond it a
+// client would take the silence for a loss, connect again and send everything twice.
+const MaxHold = 30 * time.Second
+
 // A Pace slows what one identity sends to a rate, by calling back late. Its methods
 // may be called from any goroutine.
 type Pace struct {
@@ -36,7 +40,7 @@ func (p *Pace) Done(n int, f func()) {
 	p.mu.Lock()
 	now := time.Now()
 	p.bucket.fill(p.rate, p.size, now)
-	p.bucket.level -= float64(n)
+	p.bucket.level = max(p.bucket.level-float64(n), -p.rate*MaxHold.Seconds())
 	if p.ended || p.bucket.level >= 0 && len(p.waiting) == 0 {
 		p.mu.Unlock()
 		f()
@@ -92,4 +96,12 @@ func (p *Pace) End() {
 	if p.busy && p.timer.Stop() {
 		p.timer.Reset(0)
 	}
+}
+
+// Idle reports whether nothing is held back, and a new Pace would do as well.
+func (p *Pace) Idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bucket.fill(p.rate, p.size, time.Now())
+	return !p.busy && p.bucket.level >= p.size
 }
