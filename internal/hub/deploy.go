@@ -48,15 +48,16 @@ func (h *Hub) deploy(ctx context.Context) {
 			return
 		case <-h.deployed.wake:
 		}
+		begun := time.Now()
 		all, ids := h.deployed.take()
 		if all {
-			ids = nil
 			h.deployAll(ctx)
 		}
 		for _, id := range ids {
 			h.reconcile(id)
 		}
-		pause.Reset(deployPause)
+		// At most half of the time goes into it, however much changes.
+		pause.Reset(max(deployPause, time.Since(begun)))
 		select {
 		case <-ctx.Done():
 			return
@@ -67,6 +68,10 @@ func (h *Hub) deploy(ctx context.Context) {
 
 // deployAll looks at all identities.
 func (h *Hub) deployAll(ctx context.Context) {
+	if h.opt.Configurations.Len() == 0 {
+		h.deployed.clear()
+		return
+	}
 	for _, from := range []query.Collection{query.Devices, query.Modules} {
 		next := h.lister(from, nil, "")
 		for list := next(); len(list) > 0; list = next() {
@@ -83,11 +88,7 @@ func (h *Hub) deployAll(ctx context.Context) {
 // reconcile makes one twin as the configurations say.
 func (h *Hub) reconcile(id iot.Identity) {
 	e, ok := h.opt.Registry.Get(id)
-	if !ok {
-		h.deployed.assign(id, nil)
-		return
-	}
-	if h.opt.Configurations.Len() == 0 {
+	if !ok || h.opt.Configurations.Len() == 0 {
 		h.deployed.assign(id, nil)
 		return
 	}

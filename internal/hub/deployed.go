@@ -92,6 +92,14 @@ func (d *deployed) assign(id iot.Identity, now map[string]twin.Configuration) {
 	d.byID[id] = now
 }
 
+// clear forgets how far configurations had got: there are none.
+func (d *deployed) clear() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.byID)
+	clear(d.counts)
+}
+
 func (d *deployed) count(list map[string]twin.Configuration, n int) {
 	for id, c := range list {
 		counts := d.counts[id]

@@ -331,6 +331,37 @@ func TestACancelledJobEnds(t *testing.T) {
 	}
 }
 
+func TestACancelledJobIsAtItsEndAfterAPowerCut(t *testing.T) {
+	w := openWorld(t, vfs.NewCrashableMem())
+	f := newFleet(chunkSize + 5)
+	called := make(chan struct{}, len(f.ids))
+	f.invoke = func(ctx context.Context, id iot.Identity) (iot.MethodResult, error) {
+		called <- struct{}{}
+		<-ctx.Done()
+		return iot.MethodResult{}, code.Errorf(code.GatewayTimeout, "method", id, "no answer")
+	}
+	stop := w.start(f)
+	w.create("j", reboot)
+	<-called
+	if _, err := w.Cancel("j"); err != nil {
+		t.Fatal(err)
+	}
+	after := w.fs.CrashClone(vfs.CrashCloneCfg{})
+	stop()
+	w.close()
+	w = openWorld(t, after)
+	defer w.close()
+	j, err := w.Get("j")
+	if err != nil || j.Status != service.JobCancelled || j.Statistics.Pending+j.Statistics.Running != 0 {
+		t.Errorf("after the cut it is %s with %+v, %v", j.Status, j.Statistics, err)
+	}
+	for key, status := range w.rows() {
+		if status == pending || status == running {
+			t.Errorf("%s is %s for ever", key, status)
+		}
+	}
+}
+
 func TestAJobWaitsForItsStartAndTakesNoLongerThanItMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := openWorld(t, vfs.NewMem())

@@ -70,10 +70,27 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{db: db, opt: opt, wake: make(chan struct{}, 1), jobs: map[string]*job{}}
-	if err := s.load(); err != nil {
+	if err := errors.Join(s.load(), s.settle()); err != nil {
 		return nil, fmt.Errorf("open jobs: %w", err)
 	}
 	return s, nil
+}
+
+// settle ends the devices of jobs that had ended when the hub was stopped, before
+// it could.
+func (s *Store) settle() error {
+	for _, j := range s.jobs {
+		n := j.form.Statistics
+		if !j.form.Ended() || n == nil || n.Pending+n.Running == 0 {
+			continue
+		}
+		b := s.db.NewBatch()
+		err := errors.Join(s.giveUp(j, canceled, ""), s.put(b, j))
+		if err = errors.Join(err, b.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (
