@@ -99,6 +99,9 @@ func TestModuleOfADeploymentFile(t *testing.T) {
 			logs.until("sent", 2, time.Minute)
 			s.gateway.stop()
 			s.noProcess("js/module.js")
+			if said, err := os.ReadFile(s.path("gateway", "logs", "talker.log")); err != nil || strings.Count(string(said), "acknowledged: bye") != 2 {
+				t.Errorf("its last words were not taken: %v\n%s", err, said)
+			}
 		})
 	}
 }

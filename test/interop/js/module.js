@@ -22,11 +22,15 @@ async function main([protocol]) {
   const twin = await client.getTwin();
   say('desired', JSON.stringify(twin.properties.desired));
   await later((done) => twin.properties.reported.update({ greeting: process.env.GREETING }, done));
+  process.on('SIGTERM', async () => {
+    await client.sendOutputEvent('out', new Message('bye')); // the gateway still takes it
+    say('acknowledged: bye');
+    process.exit(0);
+  });
   const message = new Message(JSON.stringify({ from: process.env.IOTEDGE_MODULEID }));
   message.messageId = 'm1';
   await client.sendOutputEvent('out', message);
   say('sent');
-  process.on('SIGTERM', () => { say('asked to end'); process.exit(0); });
 }
 
 main(process.argv.slice(2)).catch((err) => {
