@@ -101,6 +101,7 @@ func TestL7_WrongDeploymentsSayWhatIsWrong(t *testing.T) {
 		{"no files", options(`{"HostConfig": {"LogConfig": {"Config": {"max-file": "0"}}}}`), 400, "from 1 to 1000"},
 		{"the gateway's own name", `{"schemaVersion": "1.0", "modules": {"$edgeHub": {"type": "process", "status": "running", "settings": {"image": "a"}}}}`, 400, "module $edgeHub: this is no name"},
 		{"a name with a slash", `{"schemaVersion": "1.0", "modules": {"../m": {"type": "process", "status": "running", "settings": {"image": "a"}}}}`, 400, "this is no name"},
+		{"the name of a directory", `{"schemaVersion": "1.0", "modules": {"..": {"type": "process", "status": "running", "settings": {"image": "a"}}}}`, 400, "this is no name"},
 		{"no name", `{"schemaVersion": "1.0", "modules": {"": {"type": "process", "status": "running", "settings": {"image": "a"}}}}`, 400, "this is no name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,7 +128,7 @@ func FuzzParseManifest(f *testing.F) {
 			return
 		}
 		for _, s := range m.Modules {
-			if s.Name == "" || strings.ContainsAny(s.Name, "/\x00") || s.Name[0] == '$' {
+			if s.Name == "" || s.Name == "." || s.Name == ".." || strings.ContainsAny(s.Name, "/\x00") || s.Name[0] == '$' {
 				t.Fatalf("a module is called %q", s.Name)
 			}
 			if argv := s.command(); s.Type == TypeProcess && (len(argv) == 0 || argv[0] == "") {

@@ -85,8 +85,8 @@ func parseSpec(name string, text json.RawMessage) (Spec, error) {
 	}
 	id := iot.ModuleIdentity("device", name)
 	switch {
-	case name == "" || id.Validate() != nil || strings.HasPrefix(name, "$"):
-		return s, errors.New("this is no name for a module") // those with $ are the gateway's own
+	case id.Validate() != nil || !id.IsModule() || name == "." || name == ".." || strings.HasPrefix(name, "$"):
+		return s, errors.New("this is no name for a module") // those with $ are the gateway's own, and files are called by it
 	case t.Type == "":
 		return s, fmt.Errorf("type is missing; write %q", TypeProcess)
 	case t.Status == nil:

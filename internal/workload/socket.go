@@ -44,10 +44,16 @@ type Socket struct {
 	once     sync.Once
 }
 
+// maxPath is how long the name of a socket may be, everywhere.
+const maxPath = 103
+
 // Listen opens the socket of a module at path, in place of one that an earlier
 // process left there. Its directory must exist. Connections wait for
 // [Socket.Serve].
 func (a *API) Listen(path, module string, access Access) (*Socket, error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("workload API of %s: the name of its socket, %s, is longer than the %d bytes that the system allows; choose a shorter name or data_dir", module, path, maxPath)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("workload API of %s: %w", module, err)
 	}

@@ -114,6 +114,14 @@ func (c *caller) ask(t *testing.T, conn net.Conn) {
 	}
 }
 
+func TestASocketWhoseNameIsTooLongSaysSo(t *testing.T) {
+	api, _ := testAPI(t, nil)
+	_, err := api.Listen("/tmp/"+strings.Repeat("x", 100), "filter", Access{UID: -1})
+	if err == nil || !strings.Contains(err.Error(), "longer than the 103 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestASocketTakesThePlaceOfOneThatWasLeft(t *testing.T) {
 	api, _ := testAPI(t, nil)
 	path := t.TempDir() + "/s"
