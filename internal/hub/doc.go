@@ -7,6 +7,7 @@
 // Hub that take the target's identity.
 //
 // The rooms below it keep what lasts: registry the identities, twins the twins,
-// eventlog the events. rest serves the service API, and host puts everything
+// commands what waits for devices, deploy the configurations, jobs the jobs,
+// eventlog the events. query is the language in which all of it is asked. rest serves the service API, and host puts everything
 // together: files, certificates, listeners.
 package hub

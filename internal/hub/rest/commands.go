@@ -25,8 +25,14 @@ const (
 	maxProperties  = 128
 )
 
-func (a *api) commandRoutes(hub Hub) []route {
-	if _, alone := hub.(empty); alone {
+// Commands are the cloud-to-device messages of a hub.
+type Commands interface {
+	SendCommand(iot.Identity, iot.Message) error
+	PurgeCommands(iot.Identity) (int, error)
+}
+
+func (a *api) commandRoutes(h Hub) []route {
+	if _, alone := h.(empty); alone {
 		return nil
 	}
 	return []route{

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"sluice/internal/hub"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/query"
@@ -17,8 +18,15 @@ import (
 // maxConfiguration bounds the body of a configuration, in bytes.
 const maxConfiguration = 512 << 10
 
-func (a *api) configurationRoutes(hub Hub) []route {
-	if _, alone := hub.(empty); alone || hub.Configurations() == nil {
+// Deployments are the configurations of a hub.
+type Deployments interface {
+	Configurations() *deploy.Store // nil: there are none
+	ConfigurationCounts(id string) hub.ConfigurationCounts
+	ApplyContent(device string, content service.ConfigurationContent) error
+}
+
+func (a *api) configurationRoutes(h Hub) []route {
+	if _, alone := h.(empty); alone || h.Configurations() == nil {
 		return nil
 	}
 	const read, write = registry.RegistryRead, registry.RegistryRead | registry.RegistryWrite

@@ -12,8 +12,8 @@ import (
 // maxJob bounds the body of a job, in bytes.
 const maxJob = 512 << 10
 
-func (a *api) jobRoutes(hub Hub) []route {
-	if _, alone := hub.(empty); alone || hub.Jobs() == nil {
+func (a *api) jobRoutes(h Hub) []route {
+	if _, alone := h.(empty); alone || h.Jobs() == nil {
 		return nil
 	}
 	return []route{

@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
 
+	"sluice/internal/hub"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/query"
 	"sluice/internal/hub/registry"
@@ -21,8 +23,14 @@ const (
 	itemTypeHeader     = "X-Ms-Item-Type"
 )
 
-func (a *api) queryRoutes(hub Hub) []route {
-	if _, alone := hub.(empty); alone {
+// Queries are asked of a hub.
+type Queries interface {
+	Query(ctx context.Context, q *query.Query, continuation string, limit int) (hub.Page, error)
+	Count(ctx context.Context, q *query.Query) (int, error)
+}
+
+func (a *api) queryRoutes(h Hub) []route {
+	if _, alone := h.(empty); alone {
 		return nil
 	}
 	return []route{

@@ -17,48 +17,36 @@
 package rest
 
 import (
-	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
 	"sluice/internal/auth"
-	"sluice/internal/hub"
-	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/jobs"
-	"sluice/internal/hub/query"
 	"sluice/internal/hub/registry"
-	"sluice/internal/service"
-	"sluice/internal/twin"
 	"sluice/iot"
 )
 
 // A Hub is what the API asks about identities beyond what is registered, and what
-// it does with them. *hub.Hub is one.
+// it does with them: *hub.Hub is one. Each part stands beside the routes that need
+// it.
 type Hub interface {
-	// ConnectionState and LastActivity are answered from memory; the zero time
-	// stands for never.
+	Presence
+	Twins
+	Queries
+	Commands
+	Deployments
+	Jobs() *jobs.Store // nil: there are none
+}
+
+// Presence is who is connected. It is answered from memory; the zero time stands
+// for never.
+type Presence interface {
 	ConnectionState(iot.Identity) iot.ConnectionState
 	LastActivity(iot.Identity) time.Time
 	Connected() int // identities
 	CommandCount(iot.Identity) int
-
-	Query(ctx context.Context, q *query.Query, continuation string, limit int) (hub.Page, error)
-	Owner(*registry.Entry) twin.Owner
-	BeginTwins([]hub.FirstTwin) error
-	Twin(iot.Identity) (twin.Twin, error)
-	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
-	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
-	InvokeMethod(ctx context.Context, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error)
-	Configurations() *deploy.Store // nil: there are none
-	ConfigurationCounts(id string) hub.ConfigurationCounts
-	ApplyContent(device string, content service.ConfigurationContent) error
-	Count(ctx context.Context, q *query.Query) (int, error)
-	Jobs() *jobs.Store // nil: there are none
-	SendCommand(iot.Identity, iot.Message) error
-	PurgeCommands(iot.Identity) (int, error)
 }
 
 // Options are what the API is about. HostName, Registry and Auth are required.

@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
 
+	"sluice/internal/hub"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/registry"
 	"sluice/internal/twin"
@@ -20,10 +22,20 @@ const (
 // maxPayload is the largest payload of a method, either way, in bytes.
 const maxPayload = 128 << 10
 
+// Twins are the twins of a hub, and its direct methods.
+type Twins interface {
+	Owner(*registry.Entry) twin.Owner
+	Twin(iot.Identity) (twin.Twin, error)
+	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
+	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
+	BeginTwins([]hub.FirstTwin) error
+	InvokeMethod(ctx context.Context, target iot.Identity, call iot.MethodCall) (iot.MethodResult, error)
+}
+
 // twinRoutes are what a service does with devices and modules. A registry alone
 // has none.
-func (a *api) twinRoutes(hub Hub) []route {
-	if _, alone := hub.(empty); alone {
+func (a *api) twinRoutes(h Hub) []route {
+	if _, alone := h.(empty); alone {
 		return nil
 	}
 	var routes []route
