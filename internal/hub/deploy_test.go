@@ -151,6 +151,22 @@ func TestEdgeDeploymentsLieUponEachOther(t *testing.T) {
 		t.Errorf("a device that is none of the edge has %s", got)
 	}
 
+	t.Run("what the agent reports is found", func(t *testing.T) {
+		agent := iot.ModuleIdentity("site", iot.EdgeAgentModule)
+		twin, err := f.Twin(agent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report := fmt.Sprintf(`{"lastDesiredVersion":%d,"lastDesiredStatus":{"code":200}}`, twin.Desired.Version())
+		if _, err := f.connect(agent, nil).PatchReported(t.Context(), json.RawMessage(report)); err != nil {
+			t.Fatal(err)
+		}
+		const of = "SELECT deviceId FROM devices.modules WHERE moduleId = '$edgeAgent' AND configurations.[[base]].status = 'Applied' AND " +
+			"properties.desired.$version = properties.reported.lastDesiredVersion AND properties.reported.lastDesiredStatus.code "
+		if good, bad := f.all(of+"= 200", 9), f.all(of+"!= 200", 9); len(good) != 1 || len(bad) != 0 {
+			t.Errorf("well for %s, and not for %s", good, bad)
+		}
+	})
 	t.Run("without the layer its routes go", func(t *testing.T) {
 		if err := f.Configurations().Delete("layer", ""); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -63,15 +64,11 @@ func getConfiguration(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.addMetrics(&found); err != nil {
+	c.addSystemMetrics(&found)
+	if err := errors.Join(c.count(&found.SystemMetrics), c.count(&found.Metrics)); err != nil {
 		return answer{}, err
 	}
-	return c.configurationAnswer(found), nil
-}
-
-func (c *call) configurationAnswer(f service.Configuration) answer {
-	c.addSystemMetrics(&f)
-	return answer{etag: f.ETag, body: f}
+	return answer{etag: found.ETag, body: found}, nil
 }
 
 // putConfiguration creates a configuration or, with If-Match, changes one.
@@ -93,7 +90,8 @@ func putConfiguration(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return c.configurationAnswer(want), nil
+	c.addSystemMetrics(&want)
+	return answer{etag: want.ETag, body: want}, nil
 }
 
 func deleteConfiguration(c *call) (answer, error) {
@@ -117,6 +115,13 @@ func (a *api) addSystemMetrics(f *service.Configuration) {
 			"appliedCount":  of + "'Applied'",
 		},
 	}
+	if f.Content.ModulesContent != nil {
+		// What the agents of edge devices report of the deployment that they have.
+		const agents = "SELECT deviceId FROM devices.modules WHERE moduleId = '$edgeAgent' AND configurations.[[%s]].status = 'Applied' AND " +
+			"properties.desired.$version = properties.reported.lastDesiredVersion AND properties.reported.lastDesiredStatus.code %s 200"
+		f.SystemMetrics.Queries["reportedSuccessfulCount"] = fmt.Sprintf(agents, f.ID, "=")
+		f.SystemMetrics.Queries["reportedFailedCount"] = fmt.Sprintf(agents, f.ID, "!=")
+	}
 	if f.Metrics.Results == nil {
 		f.Metrics.Results = map[string]int{}
 	}
@@ -125,26 +130,25 @@ func (a *api) addSystemMetrics(f *service.Configuration) {
 	}
 }
 
-// metricsTime is how long the metrics of one answer may take.
+// metricsTime is how long the metrics of one answer may take; those that are not
+// counted by then have no result.
 const metricsTime = 20 * time.Second
 
-// addMetrics asks the queries of the configuration's own metrics.
-func (c *call) addMetrics(f *service.Configuration) error {
-	results := make(map[string]int, len(f.Metrics.Queries))
+// count asks the queries of metrics that have no result yet.
+func (c *call) count(metrics *service.Metrics) error {
 	until := time.Now().Add(metricsTime)
-	for name, text := range f.Metrics.Queries {
+	for name, text := range metrics.Queries {
+		if _, known := metrics.Results[name]; known || time.Now().After(until) {
+			continue
+		}
 		q, err := query.Parse(text)
 		if err != nil {
 			return err // it was good when it was stored
 		}
-		if time.Now().After(until) {
-			break
-		}
-		if results[name], err = c.Hub.Count(c.r.Context(), q); err != nil {
+		if metrics.Results[name], err = c.Hub.Count(c.r.Context(), q); err != nil {
 			return err
 		}
 	}
-	f.Metrics.Results = results
 	return nil
 }
 
