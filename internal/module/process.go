@@ -17,14 +17,18 @@ type launch struct {
 	env  []string
 	dir  string
 	user account
+	mark string // in env, by which processes are known that leave the group
 	log  *logbook
 }
 
 // A process is a module's, with all that it starts in its turn.
 type process struct {
 	cmd  *exec.Cmd
-	gone chan struct{} // closed when it and its group have ended; code is set then
-	code int           // exit code; 128 and the signal's number if a signal ended it
+	gone chan struct{} // closed when it and all that it started have ended; what follows is set then
+
+	code    int   // exit code; 128 and the signal's number if a signal ended it
+	left    int   // processes that had to be killed after it
+	leftErr error // why one could not be
 }
 
 // start starts a process in a session and group of its own. It must be called from
@@ -52,7 +56,7 @@ func start(l launch) (*process, error) {
 		pipes.closeWriters()
 		return nil, errors.Join(err, pipes.drain())
 	}
-	go p.reap(&pipes)
+	go p.reap(l.mark, &pipes)
 	return p, nil
 }
 
@@ -68,9 +72,9 @@ func find(name, dir string) (string, error) {
 	return path, nil
 }
 
-// reap waits until the process has ended, ends what is left of its group, and reads
-// the rest of what they wrote.
-func (p *process) reap(pipes *pipes) {
+// reap waits until the process has ended, ends what is left of its group and of what
+// has left that, and reads the rest of what they wrote.
+func (p *process) reap(mark string, pipes *pipes) {
 	defer close(p.gone)
 	ended := awaitExit(p.cmd.Process.Pid)
 	if ended {
@@ -81,6 +85,7 @@ func (p *process) reap(pipes *pipes) {
 		killGroup(p.cmd.Process)
 	}
 	p.code = exitCode(p.cmd.ProcessState)
+	p.left, p.leftErr = killMarked(mark, true, sweepLimit)
 	_ = pipes.drain() // the processes are gone
 }
 

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -71,9 +70,6 @@ type rig struct {
 // shortDir is a directory whose path leaves room for names of sockets.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("modules are shell commands here")
-	}
 	dir, err := os.MkdirTemp("", "m")
 	if err != nil {
 		t.Fatal(err)

@@ -2,16 +2,11 @@ package module
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
-
-	"sluice/internal/workload"
 )
 
 // How often it is asked for a module's identity, of memory most of the time: if there
@@ -216,8 +211,10 @@ func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
 	u.attempted()
 	u.r.changed()
 	asked := u.watch(ctx, p, begun{orders, generation, s.options})
-	u.sweep()
-	u.r.log.Info("module ended", "module", u.name, "pid", p.pid(), "code", p.code, "asked", asked)
+	u.r.log.Info("module ended", "module", u.name, "pid", p.pid(), "code", p.code, "asked", asked, "alsoKilled", p.left)
+	if p.leftErr != nil {
+		u.r.log.Error("processes that a module left behind are not killed", "module", u.name, "err", p.leftErr)
+	}
 	u.note(orders, func(st *Status) (time.Duration, bool) { return st.end(p.code, asked, u.r.opt.Backoff, time.Now()) })
 }
 
@@ -272,115 +269,8 @@ func (u *unit) watch(ctx context.Context, p *process, by begun) (asked bool) {
 	}
 }
 
-// start prepares all that a process needs, and starts it.
-func (u *unit) start(s *Spec, orders int, generation string, api *socket) (*process, error) {
-	who, err := accountOf(s.options.User)
-	if err == nil {
-		err = u.r.reachable(who)
-	}
-	if err != nil {
-		return nil, err
-	}
-	dir, err := u.r.workingDir(s)
-	if err != nil {
-		return nil, err
-	}
-	if err := api.open(u, who); err != nil {
-		return nil, err
-	}
-	if len(s.options.idle) > 0 {
-		u.r.log.Warn("createOptions that mean nothing to a process", "module", u.name, "options", s.options.idle)
-	}
-	// The process may connect before its number is noted; who asks for it waits.
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	p, err := start(launch{argv: s.command(), env: u.r.environment(s, generation, dir), dir: dir, user: who, log: u.book})
-	if err == nil {
-		u.status.begin(p.pid(), time.Now())
-		u.answered = max(u.answered, orders)
-	}
-	return p, err
-}
-
-// workingDir is the directory of a module, private to it, if it names none. One with
-// a user of its own begins at the root, as with Docker: the data directory is not
-// for it.
-func (r *Runtime) workingDir(s *Spec) (string, error) {
-	switch {
-	case s.options.WorkingDir != "":
-		return s.options.WorkingDir, nil
-	case s.options.User != "":
-		return "/", nil
-	}
-	dir := filepath.Join(r.opt.Dir, "modules", s.Name)
-	return dir, os.MkdirAll(dir, 0o700)
-}
-
-// reachable reports an error if an account cannot come to the sockets.
-func (r *Runtime) reachable(who account) error {
-	if who.uid >= 0 && who.uid != os.Getuid() && strings.HasPrefix(r.opt.RunDir, r.opt.Dir+string(filepath.Separator)) {
-		return errors.New("a module with a User of its own cannot come to its socket in the data directory; let systemd make another with RuntimeDirectory=sluice")
-	}
-	return nil
-}
-
 // owns reports whether a process is of the module.
 func (u *unit) owns(pid int) bool {
 	leader := u.get().PID
 	return leader != 0 && descends(pid, leader)
-}
-
-// sweep kills what the module started and is not of its group.
-func (u *unit) sweep() {
-	n, err := killMarked(u.r.mark(u.name), true, sweepLimit)
-	if err != nil {
-		u.r.log.Error("processes that a module left behind are not killed", "module", u.name, "err", err)
-	} else if n > 0 {
-		u.r.log.Debug("processes that a module left behind were killed", "module", u.name, "count", n)
-	}
-}
-
-// A socket is where a unit's module finds the workload API, once it was started.
-type socket struct {
-	uid  int
-	stop context.CancelFunc
-	done chan struct{}
-}
-
-// open opens the socket for an account, if it is not open for it already.
-func (s *socket) open(u *unit, who account) error {
-	if s.stop != nil && s.uid == who.uid && !s.ended() {
-		return nil
-	}
-	s.close()
-	opened, err := u.r.opt.Workload.Listen(u.r.socketPath(u.name), u.name, workload.Access{UID: who.uid, Owns: u.owns})
-	if err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.uid, s.stop, s.done = who.uid, stop, make(chan struct{})
-	go func() {
-		defer close(s.done)
-		if err := opened.Serve(ctx); err != nil {
-			u.r.log.Error("workload API", "module", u.name, "err", err)
-		}
-	}()
-	return nil
-}
-
-func (s *socket) ended() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s *socket) close() {
-	if s.stop != nil {
-		s.stop()
-		<-s.done
-		s.stop = nil
-	}
 }
