@@ -125,6 +125,46 @@ func TestAContinuationIsGoodForItsQueryAlone(t *testing.T) {
 	}
 }
 
+// A continuation that a client made up is refused, or begins somewhere: it never
+// shows what the query does not.
+func FuzzContinuation(f *testing.F) {
+	h := newFixture(f)
+	for _, id := range []string{"a", "b", "c/m"} {
+		owner, _, _ := strings.Cut(id, "/")
+		if owner != id {
+			h.create(owner)
+		}
+		h.create(id)
+	}
+	queries := []*query.Query{
+		parse(f, "SELECT deviceId FROM devices WHERE deviceId != 'b'"), parse(f, "SELECT TOP 2 deviceId FROM devices.modules"),
+		parse(f, "SELECT deviceId, COUNT() AS n FROM devices WHERE deviceId != 'b' GROUP BY deviceId"), parse(f, "SELECT * FROM devices.jobs"),
+	}
+	for i, q := range queries {
+		p, err := h.Query(f.Context(), q, "", 1)
+		if err != nil {
+			f.Fatal(err)
+		}
+		at, _ := parsePlace(q, "")
+		for _, place := range []place{at, {at.Query, "c/m", 1}, {at.Query, "\x00\xff", 1 << 40}, {at.Query, "zz", -1}} {
+			f.Add(i, place.String(), 1)
+		}
+		f.Add(i, p.Next, 0)
+	}
+	f.Fuzz(func(t *testing.T, which int, token string, limit int) {
+		q := queries[uint(which)%uint(len(queries))]
+		p, err := h.Query(t.Context(), q, token, limit)
+		if err != nil && !errors.Is(err, code.ArgumentInvalid) {
+			t.Fatal(err)
+		}
+		for _, r := range p.Results {
+			if !json.Valid(r) || strings.Contains(string(r), `"b"`) {
+				t.Fatalf("a result is %s", r)
+			}
+		}
+	})
+}
+
 // A twin that nobody changed is as old as its identity, at each look.
 func TestATwinThatWasNeverWrittenStaysTheSame(t *testing.T) {
 	f := newFixture(t)

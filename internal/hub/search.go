@@ -44,18 +44,29 @@ func (h *Hub) Query(ctx context.Context, q *query.Query, continuation string, li
 	if err != nil {
 		return Page{}, err
 	}
-	select {
-	case h.searching <- struct{}{}:
-		defer func() { <-h.searching }()
-	case <-ctx.Done():
-		return Page{}, iot.Errorf(iot.Unavailable, "query", iot.Identity{}, "given up while it waited for others")
+	if err := h.beginSearch(ctx); err != nil {
+		return Page{}, err
 	}
+	defer h.endSearch()
 	s := &search{h: h, q: q, at: at, limit: limit, clock: newClock(ctx)}
 	if q.Aggregates() {
 		return s.groups()
 	}
 	return s.page()
 }
+
+// beginSearch waits for a place among the queries that run. endSearch gives it
+// back.
+func (h *Hub) beginSearch(ctx context.Context) error {
+	select {
+	case h.searching <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return iot.Errorf(iot.Unavailable, "query", iot.Identity{}, "given up while it waited for others")
+	}
+}
+
+func (h *Hub) endSearch() { <-h.searching }
 
 // A place is where in the results of a query a page begins.
 type place struct {
@@ -172,6 +183,10 @@ func (s *search) groups() (Page, error) {
 
 // Count is how many rows meet the condition of a query.
 func (h *Hub) Count(ctx context.Context, q *query.Query) (n int, err error) {
+	if err := h.beginSearch(ctx); err != nil {
+		return 0, err
+	}
+	defer h.endSearch()
 	s := &search{h: h, q: q, clock: newClock(ctx)}
 	err = s.rows(func(_ string, r query.Row) (bool, error) {
 		if s.clock.over(maxGroupWalk) {
