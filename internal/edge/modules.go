@@ -41,7 +41,7 @@ func (e *Edge) openModules() error {
 		Dir: dir, RunDir: runDir(dir),
 		Device: e.cfg.Device, Hub: e.cfg.HubHostName, Host: e.cfg.HostName, ParentHost: e.cfg.ParentHostName,
 		LogLevel: e.cfg.LogLevel,
-		Workload: api, Keys: e.gateway.ModuleKey,
+		Workload: api, Keys: e.gateway.ModuleKey, Create: e.createIdentity,
 		File: file, Connect: e.connectAgent,
 		Log: e.log,
 	})

@@ -62,6 +62,46 @@ func (s *site) startsFilter() {
 	}
 }
 
+// The hub has an identity for each module that the gateway wants one for, with keys,
+// and keeps those that it has.
+func TestIdentitiesOfModulesAreMade(t *testing.T) {
+	s := newSite(t)
+	e := s.open(nil)
+	if err := e.createIdentity(t.Context(), "filter"); iot.KindOf(err) != iot.Unavailable {
+		t.Errorf("before the hub was reached: %v", err)
+	}
+	s.run(e.Run)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(patience); !e.gateway.Online(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("the hub is not reached")
+		}
+	}
+	var before registry.Entry
+	for range 2 {
+		if err := e.createIdentity(t.Context(), "filter"); err != nil {
+			t.Fatal(err)
+		}
+		made, ok := s.hub.Registry().Get(iot.ModuleIdentity("edge1", "filter"))
+		if !ok || made.Auth.Type != iot.AuthSAS || made.Auth.PrimaryKey == "" || made.ManagedBy != "iotedge" {
+			t.Fatalf("%v %+v", ok, made)
+		}
+		if before.GenerationID != "" && (before.GenerationID != made.GenerationID || before.Auth.PrimaryKey != made.Auth.PrimaryKey) {
+			t.Error("an identity that was there was changed")
+		}
+		before = made
+	}
+	if key, generation, ok := e.gateway.ModuleKey(t.Context(), "filter"); !ok || key != before.Auth.PrimaryKey || generation != before.GenerationID {
+		t.Errorf("the gateway has %q, %v", generation, ok)
+	}
+	if err := e.createIdentity(t.Context(), "no name"); err == nil || iot.KindOf(err).Retryable() {
+		t.Errorf("a name that cannot be: %v", err)
+	}
+}
+
 func TestPlanNamesTheModules(t *testing.T) {
 	s := newSite(t)
 	file := filepath.Join(s.dir, "deployment.json")

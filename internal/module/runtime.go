@@ -36,6 +36,10 @@ type Options struct {
 	// Keys is that of workload.Options. A module without a generation is not started.
 	Keys func(ctx context.Context, module string) (key iot.Secret, generation string, ok bool)
 
+	// Create makes the identity of a module at the hub, if it has none; nil if
+	// somebody else does. What is there is to be left as it is.
+	Create func(ctx context.Context, module string) error
+
 	// File has the deployment. If it is empty, the twin of $edgeAgent has.
 	File string
 	// Connect begins a session of $edgeAgent at the hub, to which modules are

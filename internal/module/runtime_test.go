@@ -212,6 +212,33 @@ func TestAModuleWhoseIdentityWasMadeAgainIsRestarted(t *testing.T) {
 	g.says("m", "generation 2")
 }
 
+// A hub that is away is asked until it answers; one that refuses is left alone.
+func TestIdentitiesAreAskedFor(t *testing.T) {
+	var known atomic.Bool
+	var asked, refused atomic.Int64
+	g := newRig(t, map[string]any{"new": shell("exec sleep 600"), "unwanted": shell("exec sleep 600")}, func(o *Options) {
+		o.Keys = func(_ context.Context, module string) (iot.Secret, string, bool) {
+			return testKey, "1", module == "new" && known.Load()
+		}
+		o.Create = func(_ context.Context, module string) error {
+			if module != "new" {
+				refused.Add(1)
+				return iot.Errorf(iot.Forbidden, "create", iot.Identity{}, "no more modules")
+			}
+			if asked.Add(1) == 1 {
+				return iot.Errorf(iot.Unavailable, "create", iot.Identity{}, "away")
+			}
+			known.Store(true)
+			return nil
+		}
+	})
+	g.is("new", Running)
+	g.is("unwanted", Waiting)
+	if asked.Load() != 2 || refused.Load() != 1 {
+		t.Errorf("asked %d times, and %d times by whom it refuses", asked.Load(), refused.Load())
+	}
+}
+
 func TestStoppingIsPoliteFirst(t *testing.T) {
 	g := newRig(t, map[string]any{
 		"polite":   acts("polite"),

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"sluice/iot"
 )
 
 // How often it is asked for a module's identity, of memory most of the time: if there
@@ -14,6 +16,7 @@ import (
 const (
 	identityEvery   = 500 * time.Millisecond
 	generationEvery = 10 * time.Second
+	createEvery     = 5 * time.Minute // after an attempt to make one that the hub has answered
 )
 
 // sweepLimit bounds the wait for processes that were killed.
@@ -28,6 +31,8 @@ type unit struct {
 	done chan struct{} // closed when the goroutine has ended
 	life context.Context
 	end  context.CancelFunc
+
+	identified time.Time // when the hub last answered a wish for an identity; the goroutine's own
 
 	tried chan struct{} // closed when a start was tried, or there was none to try
 	once  sync.Once
@@ -189,13 +194,7 @@ func (u *unit) due(ctx context.Context) bool {
 func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
 	_, generation, ok := u.r.opt.Keys(ctx, u.name)
 	if !ok {
-		u.note(orders, func(st *Status) (time.Duration, bool) {
-			if st.State != Waiting {
-				u.r.log.Info("module waits for its identity", "module", u.name)
-			}
-			st.State, st.Description = Waiting, "the hub has no identity for it, or has not been asked yet"
-			return identityEvery, true
-		})
+		u.identify(ctx, orders)
 		return
 	}
 	// The kernel kills the process when the thread that started it ends.
@@ -216,6 +215,25 @@ func (u *unit) attempt(ctx context.Context, s Spec, orders int, api *socket) {
 		u.r.log.Error("processes that a module left behind are not killed", "module", u.name, "err", p.leftErr)
 	}
 	u.note(orders, func(st *Status) (time.Duration, bool) { return st.end(p.code, asked, u.r.opt.Backoff, time.Now()) })
+}
+
+// identify has an identity made for the module, and lets it wait for that.
+func (u *unit) identify(ctx context.Context, orders int) {
+	if create := u.r.opt.Create; create != nil && time.Since(u.identified) > createEvery {
+		err := create(ctx, u.name)
+		switch {
+		case err == nil:
+			u.identified = time.Now()
+			u.r.log.Info("module has an identity at the hub now", "module", u.name)
+		case !iot.KindOf(err).Retryable():
+			u.identified = time.Now()
+			u.r.log.Warn("module waits: an identity cannot be made for it", "module", u.name, "err", err)
+		}
+	}
+	u.note(orders, func(st *Status) (time.Duration, bool) {
+		st.State, st.Description = Waiting, "the hub has no identity for it, or has not been asked yet"
+		return identityEvery, true
+	})
 }
 
 // note changes the status and says when the module is to be started next, unless
