@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/tls"
+	"io"
 	"path/filepath"
 	"testing"
 	"time"
@@ -87,5 +88,73 @@ func TestS3_DeviceCertificatesAreJudgedByTheConfiguredAuthorities(t *testing.T) 
 				}
 			}
 		})
+	}
+}
+
+// Who resumes a TLS session shows the certificate of the first handshake again; the
+// login is judged anew all the same.
+func TestS6_ASessionTicketLetsNobodyIn(t *testing.T) {
+	s := newSite(t, "pump1")
+	authority := newAuthorities(t, pki.Options{}).root
+	camera, err := s.hub.Registry().Create(registry.Entry{Registration: iot.Registration{
+		Identity: iot.DeviceIdentity("camera"), Enabled: true, ParentScopes: []string{s.edge.Scope},
+		Auth: iot.Authentication{Type: iot.AuthCA},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := authority.Device("camera", pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.dir, "devices.pem")
+	s.write(file, authority.CertPEM())
+	e := s.open(func(c *config.Config) { c.DeviceCA = file })
+	s.run(e.Run)
+	s.connect("pump1", e.MQTTAddr().String(), nil) // the scope is there
+
+	conf := s.trusted()
+	conf.Certificates, conf.ClientSessionCache = []tls.Certificate{pair.TLS()}, tls.NewLRUClientSessionCache(1)
+	conf.ServerName = "127.0.0.1"
+	login := func() (code byte, resumed bool) {
+		t.Helper()
+		conn, err := tls.Dial("tcp", e.MQTTAddr().String(), conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // said all
+		user := s.hub.HostName() + "/camera/?api-version=2021-04-12"
+		body := append([]byte{0, 4, 'M', 'Q', 'T', 'T', 4, 0x82, 0, 60, 0, 6}, "camera"...)
+		body = append(append(body, 0, byte(len(user))), user...)
+		if _, err := conn.Write(append([]byte{0x10, byte(len(body))}, body...)); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, 4)
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer[3], conn.ConnectionState().DidResume
+	}
+	if code, _ := login(); code != 0 {
+		t.Fatalf("first login: CONNACK %d", code)
+	}
+	if code, resumed := login(); code != 0 || !resumed {
+		t.Fatalf("second login: CONNACK %d, resumed %v; want 0 and resumed", code, resumed)
+	}
+	camera[0].Enabled = false
+	if _, err := s.hub.Registry().Update(camera[0], registry.Any); err != nil {
+		t.Fatal(err)
+	}
+	s.refreshScope(e)
+	if code, resumed := login(); code != 5 || !resumed {
+		t.Errorf("after it was disabled: CONNACK %d, resumed %v; want 5 and resumed", code, resumed)
+	}
+}
+
+// refreshScope waits until the gateway has been told of a change.
+func (s *site) refreshScope(e *Edge) {
+	s.t.Helper()
+	if err := e.gateway.RefreshScope(s.t.Context()); err != nil {
+		s.t.Fatal(err)
 	}
 }

@@ -98,3 +98,7 @@ func (g *Gateway) edgeBelow(ctx context.Context, creds iot.Credentials) (iot.Reg
 	}
 	return edge, nil
 }
+
+// RefreshScope asks the hub at once whom the gateway may serve, which it does by
+// itself every so often and whenever the uplink comes back.
+func (g *Gateway) RefreshScope(ctx context.Context) error { return g.scope.Refresh(ctx) }

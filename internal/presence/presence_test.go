@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,5 +264,31 @@ func TestAVisitorDisturbsNobody(t *testing.T) {
 		if err := f.Visit(&session{}, f.creds(t, time.Hour), iot.Client{}); err == nil {
 			t.Error("somebody visited a closed table")
 		}
+	})
+}
+
+// A wall clock that steps an hour to and fro every second ends nobody's session,
+// and the token ends it when its time has passed.
+func TestT2_AClockThatStepsEverySecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		var offset atomic.Int64
+		f.opt.Auth.Now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go f.Run(ctx)
+		s := f.mustEnter(t, "s", 2*time.Minute)
+		for i := range 60 {
+			offset.Store([]int64{int64(time.Hour), -int64(time.Hour)}[i%2])
+			f.Rejudge()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if s.Err() != nil {
+				t.Fatalf("after %d steps: %v", i+1, s.Err())
+			}
+		}
+		time.Sleep(time.Minute + SweepEvery)
+		synctest.Wait()
+		f.lost(t, s, iot.ErrTokenExpired)
 	})
 }

@@ -124,18 +124,37 @@ func (s *Store) openPebble(dir string, settled bool) (*pebble.DB, error) {
 }
 
 // guard runs open on a goroutine of its own, which Pebble may end rather than
-// return, see pebbleLog.
+// return, see pebbleLog. Where Pebble panics, because the disk fails as it makes a
+// store, that is an error like any other.
 func (s *Store) guard(open func() (*pebble.DB, error)) (db *pebble.DB, err error) {
 	returned := make(chan bool)
 	go func() {
 		defer close(returned)
-		db, err = open()
+		err = caught(func() (err error) {
+			db, err = open()
+			return err
+		})
 	}()
 	<-returned
 	if failure := s.Err(); failure != nil {
 		err = failure
 	}
 	return db, err
+}
+
+// caught makes an error of a panic: Pebble panics where a file cannot be made or
+// renamed, which a full disk is enough for.
+func caught(f func() error) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case error:
+			err = r
+		default:
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	return f()
 }
 
 // load learns what the database holds.
@@ -282,9 +301,12 @@ func (s *Store) Close() error {
 		// about to exit, and only the lock is left to give back.
 		return errors.Join(err, s.unlock())
 	}
-	err := s.db.Flush() // a closed store is all checksummed tables
-	err = errors.Join(err, s.db.Close(), s.Err(), s.unlock())
-	if err != nil {
+	err := caught(func() error {
+		// A closed store is all checksummed tables; without space it is as after a
+		// crash.
+		return errors.Join(s.db.Flush(), s.db.Close())
+	})
+	if err = errors.Join(err, s.Err(), s.unlock()); err != nil {
 		return fmt.Errorf("close spool %s: %w", s.dir, err)
 	}
 	return nil

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzHandshake is S4: whatever a client says first costs its own connection.
-func FuzzHandshake(f *testing.F) {
+// FuzzS4_Handshake is S4: whatever a client says first costs its own connection.
+func FuzzS4_Handshake(f *testing.F) {
 	config := ServerConfig(NewCertificate(newPair(f, "one").tls(f)))
 	f.Add(clientHello(f))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
