@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,40 @@ func TestKilledGatewayLeavesNoModules(t *testing.T) {
 		if err := unix.Close(module); err != nil {
 			t.Error(err)
 		}
+	}
+	gateway, pids := startGateway(t, dir)
+	<-pids
+	awaitFamily(t, mark, 3)
+	if err := gateway.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := gateway.Wait(); err != nil {
+		t.Error(err)
+	}
+	if left := markedProcesses(mark); len(left) > 0 {
+		t.Errorf("a gateway that was told to end left %v", left)
+	}
+}
+
+// However early or late a gateway is killed, the next one runs each module once.
+func TestGatewayKilledAtAnyMoment(t *testing.T) {
+	dir := shortDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "modules.json"), deployment(t, map[string]any{"m": acts("family")}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mark := dir + "//m"
+	t.Cleanup(func() {
+		if _, err := killMarked(mark, true, patience); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 25 {
+		gateway, _ := startGateway(t, dir)
+		<-time.After(rand.N(150 * time.Millisecond)) // the moment
+		if err := gateway.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = gateway.Wait() // it was killed
 	}
 	gateway, pids := startGateway(t, dir)
 	<-pids
