@@ -147,7 +147,10 @@ func markedProcesses(mark string) (pids []int) {
 	return pids
 }
 
-func alive(pid int, mark string) bool { return marked(pid, mark, true) }
+func alive(pid int, mark string) bool {
+	is, _ := belongs(pid, mark, true)
+	return is
+}
 
 // awaitFamily waits until a module and its children are there.
 func awaitFamily(t *testing.T, mark string, n int) {

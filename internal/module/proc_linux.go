@@ -42,39 +42,75 @@ func parentOf(pid int) int {
 	return parent
 }
 
+// A process that executes a program has no environment for a moment. Some have none
+// ever, so it is not waited for long.
+const (
+	execTries = 10
+	execPause = 2 * time.Millisecond
+)
+
 // killMarked kills the processes whose environment has the variable: with exactly
-// the value, or with one that begins with it. It waits until they have ended, but
-// not after the limit, and returns how many there were.
+// the value, or with one that begins with it. It looks until there are none, as
+// those that it kills may start others meanwhile, and waits until they have ended,
+// but not after the limit. It returns how many there were.
 func killMarked(value string, exact bool, limit time.Duration) (int, error) {
+	late := time.Now().Add(limit)
+	for n, tries := 0, execTries; ; {
+		killed, unsure, err := killThose(value, exact, late)
+		n += killed
+		switch {
+		case err != nil || time.Now().After(late):
+			return n, err
+		case killed > 0:
+		case !unsure || tries == 0:
+			return n, nil
+		default:
+			tries--
+			time.Sleep(execPause)
+		}
+	}
+}
+
+// killThose goes through all processes once. unsure tells that one of them did not
+// show what it is.
+func killThose(value string, exact bool, late time.Time) (killed int, unsure bool, err error) {
 	names, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	late := time.Now().Add(limit)
-	n := 0
 	var errs []error
 	for _, name := range names {
 		pid, err := strconv.Atoi(name.Name())
-		if err != nil || pid == os.Getpid() || !marked(pid, value, exact) {
+		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		n++
+		if is, known := belongs(pid, value, exact); !is {
+			unsure = unsure || !known
+			continue
+		}
+		killed++
 		errs = append(errs, killOne(pid, value, exact, late))
 	}
-	return n, errors.Join(errs...)
+	return killed, unsure, errors.Join(errs...)
 }
 
-// marked reads the environment that a process was started with.
-func marked(pid int, value string, exact bool) bool {
-	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+// belongs reads the environment that a process was started with. It is not known of
+// one that is just executing a program.
+func belongs(pid int, value string, exact bool) (is, known bool) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	env, err := os.ReadFile(filepath.Join(dir, "environ"))
 	if err != nil {
-		return false // it has gone, or it is another user's
+		return false, true // it has gone, or it is another user's
+	}
+	if len(env) == 0 {
+		_, err := os.Readlink(filepath.Join(dir, "exe"))
+		return false, err != nil // it has ended, or is of the kernel
 	}
 	want := "\x00" + markVariable + "=" + value
 	if exact {
 		want += "\x00"
 	}
-	return bytes.Contains(append([]byte{0}, env...), []byte(want))
+	return bytes.Contains(append([]byte{0}, env...), []byte(want)), true
 }
 
 // killOne kills a process if its number still is that of a marked one, and waits.
@@ -87,8 +123,8 @@ func killOne(pid int, value string, exact bool, late time.Time) error {
 		return os.NewSyscallError("pidfd_open", err)
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is written to it
-	if !marked(pid, value, exact) {
-		return nil
+	if is, _ := belongs(pid, value, exact); !is {
+		return nil // another's; if it is just executing a program, it is found again
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
 		if errors.Is(err, unix.ESRCH) {
