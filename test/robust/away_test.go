@@ -233,10 +233,10 @@ func storage(lines ...string) option {
 }
 
 func TestU5_ANameThatCannotBeFoundIsTriedAgain(t *testing.T) {
-	s := newSite(t, fleet(2))
+	s := newSite(t, fleet(2), func(p *plan) { p.line = "127.0.0.1" }) // as localhost
 	s.load(func() {
 		s.progress(20)
-		s.relocate("127.0.0.1", "hub.invalid")
+		s.relocate(s.line, "hub.invalid")
 		s.gateway.until(patience, "hub cannot be reached", "hub.invalid")
 		s.progress(50)
 		if !s.gateway.running() {

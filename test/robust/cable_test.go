@@ -69,10 +69,11 @@ func (v *valve) pass(ended <-chan struct{}) {
 	}
 }
 
-// layCable carries connections to the address to, until the end of the test.
-func layCable(t *testing.T, to string) *cable {
+// layCable carries connections from a port of host to the address to, until the
+// end of the test.
+func layCable(t *testing.T, host, to string) *cable {
 	t.Helper()
-	c := &cable{to: to, addr: "127.0.0.1:0", conns: make(map[net.Conn]bool)}
+	c := &cable{to: to, addr: net.JoinHostPort(host, "0"), conns: make(map[net.Conn]bool)}
 	if err := c.mend(); err != nil {
 		t.Fatal(err)
 	}

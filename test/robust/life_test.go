@@ -208,7 +208,7 @@ func TestL7_WhatCannotStartSaysWhyAndStartsNothing(t *testing.T) {
 				t.Fatalf("the configuration has no %s", tt.old)
 			}
 			if tt.says != s.addr {
-				text = strings.Replace(text, port, "mqtt_port = "+itoa(portOf(freeAddr(t))), 1)
+				text = strings.Replace(text, port, "mqtt_port = "+itoa(portOf(freePort(t, s.near))), 1)
 			}
 			text = strings.Replace(text, dir, `data_dir = "another"`, 1)
 			file := s.path(itoa(len(text)) + ".toml")

@@ -10,9 +10,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,6 +46,9 @@ type site struct {
 	gateway *process
 	mqtt    *cable
 	https   *cable
+	near    string // the gateway's own address,
+	line    string // that of the lines,
+	far     string // and the hub's
 	addr    string // where devices connect
 	owner   sas.ConnectionString
 	keys    map[string]iot.Secret
@@ -62,6 +67,7 @@ type option func(*plan)
 type plan struct {
 	storage string   // lines of [sluice.storage]
 	dataDir string   // the gateway's, if not in the site's directory
+	line    string   // where the lines begin, if not at an address of their own
 	wrap    []string // see process
 }
 
@@ -75,6 +81,7 @@ func newSite(t *testing.T, ids []string, options ...option) *site {
 	s := &site{t: t, dir: t.TempDir(), seed: seed(t), keys: make(map[string]iot.Secret)}
 	s.rng = rand.New(rand.NewPCG(s.seed, 0))
 	t.Logf("seed: SLUICE_SEED=%d", s.seed)
+	s.settle(p)
 	s.makeCertificates()
 	connection := s.register(append([]string{"idle"}, ids...))
 	s.layCables()
@@ -115,7 +122,7 @@ func (s *site) makeCertificates() {
 	s.must(err)
 	edge, err := root.Intermediate("Robust test edge CA", pki.Options{})
 	s.must(err)
-	hub, err := root.Server([]string{hubName, "127.0.0.1"}, pki.Options{})
+	hub, err := root.Server([]string{hubName, s.line}, pki.Options{})
 	s.must(err)
 	s.must(errors.Join(
 		root.WriteFiles(s.path("root.pem"), s.path("root-key.pem"), false),
@@ -162,15 +169,33 @@ func (s *site) hubConfig() host.Config {
 // layCables chooses the hub's ports and lays a line to each.
 func (s *site) layCables() {
 	s.t.Helper()
-	s.mqtt = layCable(s.t, freeAddr(s.t))
-	s.https = layCable(s.t, freeAddr(s.t))
+	s.mqtt = layCable(s.t, s.line, freePort(s.t, s.far))
+	s.https = layCable(s.t, s.line, freePort(s.t, s.far))
 }
 
-// freeAddr finds an address for a process, which must keep it when it is started
+// sites counts those of this process.
+var sites atomic.Uint32
+
+// settle chooses where the gateway, the hub and the line to it listen: on
+// addresses that no other site has, since all of them must find their ports free
+// after a time away. Where there is one loopback address, they share it.
+func (s *site) settle(p *plan) {
+	s.near, s.far, s.line = "127.0.0.1", "127.0.0.1", "127.0.0.1"
+	if runtime.GOOS == "linux" {
+		pid, first := os.Getpid(), 1+3*int(sites.Add(1)%84)
+		net := fmt.Sprintf("127.%d.%d.", 128+pid>>8&63, pid&255)
+		s.near, s.far, s.line = net+itoa(first), net+itoa(first+1), net+itoa(first+2)
+	}
+	if p.line != "" {
+		s.line = p.line
+	}
+}
+
+// freePort finds a port for a process, which must keep it when it is started
 // again.
-func freeAddr(t *testing.T) string {
+func freePort(t *testing.T, host string) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,31 +213,32 @@ pk = "edge-key.pem"
 [sluice]
 data_dir = %q
 [sluice.listen]
-address = "127.0.0.1"
+address = %q
 mqtt_port = %d
 amqp_port = 0
 https_port = 0
 [sluice.hub]
-address = "127.0.0.1"
+address = %q
 ca = "root.pem"
 upstream_protocol = %q
-amqp_port = %[6]d
-mqtt_port = %[6]d
-https_port = %[7]d
+amqp_port = %[8]d
+mqtt_port = %[8]d
+https_port = %[9]d
 [sluice.storage]
-%[8]s
+%[10]s
 `
 
 // configure writes the gateway's configuration and prepares both processes.
 func (s *site) configure(connection string, p *plan) {
 	s.t.Helper()
-	s.addr = freeAddr(s.t)
+	s.addr = freePort(s.t, s.near)
 	protocol, ports := uplink(portOf(s.mqtt.to))
-	text := fmt.Sprintf(gatewayConfig, gatewayName, connection, p.dataDir, portOf(s.addr), protocol, s.mqtt.port(), s.https.port(), p.storage)
+	text := fmt.Sprintf(gatewayConfig, gatewayName, connection, p.dataDir,
+		s.near, portOf(s.addr), s.line, protocol, s.mqtt.port(), s.https.port(), p.storage)
 	s.must(os.WriteFile(s.path("gateway.toml"), []byte(text), 0o600))
 	s.gateway = newProcess(s.t, "gateway", "edge", "--config", s.path("gateway.toml"))
 	s.gateway.wrap = p.wrap
-	s.hub = newProcess(s.t, "hub", "hub", "--data", s.path("hub"), "--hostname", hubName,
+	s.hub = newProcess(s.t, "hub", "hub", "--data", s.path("hub"), "--hostname", hubName, "--listen", s.far,
 		"--cert", s.path("hub.pem"), "--key", s.path("hub-key.pem"),
 		"--mqtt-port", ports.mqtt, "--amqp-port", ports.amqp, "--https-port", strconv.Itoa(portOf(s.https.to)))
 }
@@ -249,7 +275,7 @@ func (s *site) openLedgers(ids []string) {
 	s.t.Helper()
 	s.must(os.Mkdir(s.path("ledgers"), 0o700))
 	s.script = s.openLedger("script")
-	client, err := service.New(s.owner, service.Options{Roots: s.roots, Address: "127.0.0.1", Port: portOf(s.https.to)})
+	client, err := service.New(s.owner, service.Options{Roots: s.roots, Address: s.far, Port: portOf(s.https.to)})
 	s.must(err)
 	s.judge = attend(s.t, client, s.openLedger("hub"))
 	s.idle = s.newDevice("idle", s.keys["idle"])
