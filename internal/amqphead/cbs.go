@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -143,7 +144,7 @@ func readClaim(msg *amqp10.Message) (k claim, err error) {
 	default:
 		return k, badClaim("type %.100q is not a shared access signature", kind)
 	}
-	body, err := readBody(msg)
+	body, err := amqpmsg.Body(msg)
 	if err != nil {
 		return k, err
 	}

@@ -8,7 +8,6 @@ var (
 	ReadBatch     = readBatch
 	WriteDelivery = writeDelivery
 	Refusal       = refusal
-	Correlation   = correlation
 	DeliveryTag   = deliveryTag
 )
 

@@ -249,22 +249,6 @@ func TestConditionOfEveryKind(t *testing.T) {
 	}
 }
 
-func TestCorrelationIsTheSameInEveryForm(t *testing.T) {
-	const text = "11111111-2222-4333-8444-5555555555Ff"
-	id, err := amqp10.ParseUUID(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, form := range []any{id, id[:], text, strings.ToUpper(text)} {
-		if got := amqphead.Correlation(form); got != id.String() {
-			t.Errorf("%T %v is %q", form, form, got)
-		}
-	}
-	if a, b := amqphead.Correlation("x"), amqphead.Correlation(uint64(5)); a != "x" || b != "5" {
-		t.Errorf("other ids are %q and %q", a, b)
-	}
-}
-
 func TestDeliveryTagHas16Bytes(t *testing.T) {
 	seen := map[string]bool{}
 	for i, token := range []string{"11111111-2222-4333-8444-555555555555", "short", "short", ""} {

@@ -1,14 +1,12 @@
 package amqphead
 
 import (
-	"crypto/rand"
 	"encoding/json"
-	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -70,7 +68,7 @@ func (m *member) acceptAnswers(r *amqp10.LinkRequest, l *link) ending {
 
 // invoke sends a call. One that would only pile up is answered at once.
 func (d *methodDesk) invoke(out *outbox, call iot.MethodCall, reply func(iot.MethodResult)) {
-	id := newUUID()
+	id := amqpmsg.NewUUID()
 	if _, bytes := out.waiting(); bytes > crowd || !d.open(id, call, reply) {
 		reply(iot.MethodResult{Status: iot.Throttled.HTTPStatus(), Payload: json.RawMessage(`{"message":"the client has too many calls to answer"}`)})
 		return
@@ -83,13 +81,6 @@ func (d *methodDesk) invoke(out *outbox, call iot.MethodCall, reply func(iot.Met
 	msg.Properties = &amqp10.Properties{CorrelationID: id}
 	msg.ApplicationProperties.Set(methodNameKey, call.Name)
 	out.send(amqp10.Outgoing{Message: msg})
-}
-
-func newUUID() (id amqp10.UUID) {
-	_, _ = rand.Read(id[:]) // never fails
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id
 }
 
 // open remembers a call until its timeout.
@@ -106,7 +97,7 @@ func (d *methodDesk) open(id amqp10.UUID, call iot.MethodCall, reply func(iot.Me
 	if d.calls == nil {
 		d.calls = make(map[string]methodCall)
 	}
-	d.calls[correlation(id)] = methodCall{reply, time.Now().Add(timeout)}
+	d.calls[amqpmsg.Correlation(id)] = methodCall{reply, time.Now().Add(timeout)}
 	if d.sweep == nil {
 		d.sweep = time.AfterFunc(timeout+sweepInterval, d.forget)
 	}
@@ -160,34 +151,13 @@ func readAnswer(in *amqp10.Delivery) (id string, result iot.MethodResult, err er
 	if !ok || msg.Properties == nil {
 		return "", result, iot.Errorf(iot.Invalid, "method", iot.Identity{}, "the answer needs a correlation id and the property %s", methodStatusKey)
 	}
-	body, err := readBody(msg)
-	return correlation(msg.Properties.CorrelationID), iot.MethodResult{Status: status, Payload: asJSON(body)}, err
+	body, err := amqpmsg.Body(msg)
+	return amqpmsg.Correlation(msg.Properties.CorrelationID), iot.MethodResult{Status: status, Payload: asJSON(body)}, err
 }
 
 func readStatus(msg *amqp10.Message) (int, bool) {
 	v, _ := msg.ApplicationProperties.Get(methodStatusKey)
-	text, ok := valueText(v)
-	if !ok {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(text, 10, 32)
-	return int(n), err == nil
-}
-
-// correlation is an id as text, the same whether a client sends a UUID back as
-// one, as its bytes, or as its text.
-func correlation(id any) string {
-	switch v := id.(type) {
-	case []byte:
-		if len(v) == len(amqp10.UUID{}) {
-			return amqp10.UUID(v).String()
-		}
-	case string:
-		if u, err := amqp10.ParseUUID(v); err == nil {
-			return u.String()
-		}
-	}
-	return fmt.Sprint(id)
+	return amqpmsg.Integer(v)
 }
 
 // close forgets all calls; the hub knows that their target is gone.

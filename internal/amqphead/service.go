@@ -33,11 +33,6 @@ type Desk interface {
 	Closed(err error)
 }
 
-// ReadMessage reads the AMQP form of a message that a client sends, as the
-// telemetry of devices. The body aliases in. The error is an [iot.Error]: Invalid
-// for what IoT Hub has no place for, TooLarge.
-func ReadMessage(in *amqp10.Message, m *iot.Message) error { return readMessage(in, m) }
-
 // login decides about SASL PLAIN.
 func (h *Head) login(ctx context.Context, a *amqp10.Conn, k amqp10.Credentials) (any, error) {
 	user := strings.ToLower(k.User)

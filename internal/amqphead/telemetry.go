@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -55,7 +56,7 @@ func readBatch(payload []byte, format uint32) ([]iot.Message, error) {
 			return nil, undecodable(err)
 		}
 		batch := make([]iot.Message, 1)
-		return batch, readMessage(m, &batch[0])
+		return batch, amqpmsg.ReadTelemetry(m, &batch[0])
 	}
 	all, err := amqp10.DecodeBatch(payload, maxBatch)
 	if err != nil {
@@ -63,7 +64,7 @@ func readBatch(payload []byte, format uint32) ([]iot.Message, error) {
 	}
 	batch := make([]iot.Message, len(all))
 	for i, m := range all {
-		if err := readMessage(m, &batch[i]); err != nil {
+		if err := amqpmsg.ReadTelemetry(m, &batch[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -145,7 +146,7 @@ func readTwinRequest(d *amqp10.Delivery) (r twinRequest, err error) {
 	}
 	r.operation = strings.ToUpper(msg.Annotations.Text(operationKey))
 	r.resource = strings.ToLower(msg.Annotations.Text(resourceKey))
-	r.body, err = readBody(msg)
+	r.body, err = amqpmsg.Body(msg)
 	return r, err
 }
 

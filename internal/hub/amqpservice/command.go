@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"sluice/amqp10"
-	"sluice/internal/amqphead"
+	"sluice/internal/amqpmsg"
 	"sluice/internal/hub/code"
 	"sluice/iot"
 )
@@ -45,7 +45,7 @@ func readCommand(in *amqp10.Delivery) (target iot.Identity, m iot.Message, err e
 	if err != nil {
 		return target, m, &iot.Error{Kind: iot.Invalid, Op: "command", Detail: err.Error(), Err: err}
 	}
-	if err := amqphead.ReadMessage(msg, &m); err != nil {
+	if err := amqpmsg.ReadTelemetry(msg, &m); err != nil {
 		return target, m, err
 	}
 	target, err = parseTarget(m.System.Get(iot.To))

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -73,18 +74,16 @@ func (p *packer) append(payload []byte, format uint32) {
 
 // An encoder holds what is used again for each message.
 type encoder struct {
-	msg        amqp10.Message
-	properties amqp10.Properties
-	buf        []byte
+	form amqpmsg.Form
+	buf  []byte
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // encode returns the bytes of a message, until the next call.
 func (e *encoder) encode(m *iot.Message) ([]byte, error) {
-	setTelemetry(&e.msg, &e.properties, m)
 	var err error
-	e.buf, err = e.msg.AppendTo(e.buf[:0])
-	e.msg.Data = nil
+	e.buf, err = e.form.Fill(m, amqpmsg.Hub).AppendTo(e.buf[:0])
+	e.form.Release()
 	return e.buf, err
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/internal/upstream/inbox"
 	"sluice/iot"
 )
@@ -110,13 +111,13 @@ func readDelivery(in *amqp10.Delivery) (iot.Delivery, error) {
 	}
 	d := iot.Delivery{Count: deliveryCount(msg)}
 	d.Repeat = d.Count > 0
-	if d.Message, err = readCommand(msg); err != nil {
+	if err = amqpmsg.ReadCommand(msg, &d.Message); err != nil {
 		return d, err
 	}
 	token, _ := msg.Annotations.Get("x-opt-lock-token")
-	d.LockToken = correlation(token)
+	d.LockToken = amqpmsg.Correlation(token)
 	if d.LockToken == "" {
-		d.LockToken = correlation(in.Tag())
+		d.LockToken = amqpmsg.Correlation(in.Tag())
 	}
 	return d, nil
 }
@@ -129,7 +130,7 @@ func deliveryCount(msg *amqp10.Message) int {
 	}
 	for _, a := range msg.Annotations {
 		if a.Key == "iothub-deliverycount" {
-			if n, ok := number(a.Value); ok {
+			if n, ok := amqpmsg.Integer(a.Value); ok {
 				count = max(count, n)
 			}
 		}

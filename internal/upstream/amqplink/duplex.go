@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -34,7 +35,7 @@ func (s *session) duplex(ctx context.Context, node, channel string, take func(*d
 		return nil, err
 	}
 	d := &duplex{s: s}
-	properties := s.link(channel + ":" + newUUID().String())
+	properties := s.link(channel + ":" + amqpmsg.NewUUID().String())
 	settled := amqp10.SendSettled
 	d.receiver, err = amqp.AttachReceiver(ctx, amqp10.ReceiverConfig{
 		Name:       s.linkName(channel + "-receiver"),

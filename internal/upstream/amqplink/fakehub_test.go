@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -280,7 +281,7 @@ func message(m *amqp10.Message) string {
 	for _, a := range m.ApplicationProperties {
 		fmt.Fprintf(&b, "%s=%#v ", a.Key, a.Value)
 	}
-	body, _ := body(m)
+	body, _ := amqpmsg.Body(m)
 	return fmt.Sprintf("%sbody=%.60q", b.String(), body)
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -73,7 +74,8 @@ func FuzzCommand(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m, err := readCommand(in)
+		var m iot.Message
+		err = amqpmsg.ReadCommand(in, &m)
 		_, _ = deliveryCount(in), judgement(in)
 		if err != nil {
 			return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/iot"
 )
 
@@ -57,7 +58,7 @@ func (c *calls) called(links *duplex, in *amqp10.Delivery) {
 		in.Reject(amqp10.Errorf(amqp10.ErrDecode, "no method call"))
 		return
 	}
-	payload, err := body(msg)
+	payload, err := amqpmsg.Body(msg)
 	if err != nil {
 		in.Reject(amqp10.Errorf(amqp10.ErrDecode, "%v", err))
 		return

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/internal/topic"
 	"sluice/iot"
 )
@@ -41,7 +42,7 @@ func (d *tokenDesk) put(ctx context.Context, id iot.Identity, token string) erro
 	if err != nil {
 		return err
 	}
-	request := newUUID().String()
+	request := amqpmsg.NewUUID().String()
 	answer := make(chan error, 1)
 	d.expect(request, answer)
 	defer d.forget(request)
@@ -167,7 +168,7 @@ func (d *tokenDesk) answered(in *amqp10.Delivery) {
 	if err != nil || msg.Properties == nil {
 		return
 	}
-	request := correlation(msg.Properties.CorrelationID)
+	request := amqpmsg.Correlation(msg.Properties.CorrelationID)
 	d.mu.Lock()
 	answer := d.waiting[request]
 	delete(d.waiting, request)
@@ -179,7 +180,8 @@ func (d *tokenDesk) answered(in *amqp10.Delivery) {
 
 // judgement reads an answer: 200 and 202 are good.
 func judgement(msg *amqp10.Message) error {
-	status, ok := integer(msg.ApplicationProperties, "status-code")
+	v, _ := msg.ApplicationProperties.Get("status-code")
+	status, ok := amqpmsg.Integer(v)
 	if !ok {
 		return iot.Errorf(iot.Unavailable, "put-token", iot.Identity{}, "the answer has no status-code")
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"sluice/amqp10"
+	"sluice/internal/amqpmsg"
 	"sluice/internal/upstream/twinjson"
 	"sluice/iot"
 )
@@ -70,7 +71,7 @@ func (s *session) Twin(ctx context.Context) (iot.Twin, error) {
 	if err != nil {
 		return iot.Twin{}, err
 	}
-	text, err := body(answer)
+	text, err := amqpmsg.Body(answer)
 	if err != nil {
 		return iot.Twin{}, failure("twin", s.id, err)
 	}
@@ -85,7 +86,7 @@ func (s *session) PatchReported(ctx context.Context, patch json.RawMessage) (int
 		return 0, err
 	}
 	v, _ := answer.Annotations.Get(versionKey)
-	version, ok := number(v)
+	version, ok := amqpmsg.Integer(v)
 	if !ok {
 		return 0, iot.Errorf(iot.Unavailable, "twin.patch", s.id, "the answer has no version")
 	}
@@ -131,7 +132,7 @@ func (*desired) Revoke() int { return 0 }
 // Close ends the interest. It does not wait for the hub to know.
 func (d *desired) Close() {
 	if d.t.drop(d) {
-		_ = d.t.links.send(twinRequest(newUUID().String(), "DELETE", desiredNotifications, []byte(" ")))
+		_ = d.t.links.send(twinRequest(amqpmsg.NewUUID().String(), "DELETE", desiredNotifications, []byte(" ")))
 	}
 }
 
@@ -153,7 +154,7 @@ func (s *session) ask(ctx context.Context, op, operation, resource string, body 
 	if err != nil {
 		return nil, failure(op, s.id, err)
 	}
-	id := newUUID().String()
+	id := amqpmsg.NewUUID().String()
 	answer := make(chan *amqp10.Message, 1)
 	t.mu.Lock()
 	t.waiting[id] = answer
@@ -175,11 +176,11 @@ func (s *session) ask(ctx context.Context, op, operation, resource string, body 
 // refusal is the error that an answer says; nil if it says success or nothing.
 func (s *session) refusal(op string, msg *amqp10.Message) error {
 	v, ok := msg.Annotations.Get(statusKey)
-	status, _ := number(v)
+	status, _ := amqpmsg.Integer(v)
 	if !ok || status >= 200 && status < 300 {
 		return nil
 	}
-	text, _ := body(msg)
+	text, _ := amqpmsg.Body(msg)
 	return iot.Errorf(iot.KindFromHTTP(status), op, s.id, "the hub says %d: %.300s", status, text)
 }
 
@@ -200,7 +201,7 @@ func (t *twinDesk) take(_ *duplex, in *amqp10.Delivery) {
 	in.Accept()
 	t.s.line.answered()
 	if msg.Properties != nil && msg.Properties.CorrelationID != nil {
-		id := correlation(msg.Properties.CorrelationID)
+		id := amqpmsg.Correlation(msg.Properties.CorrelationID)
 		t.mu.Lock()
 		answer := t.waiting[id]
 		delete(t.waiting, id)
@@ -210,7 +211,7 @@ func (t *twinDesk) take(_ *duplex, in *amqp10.Delivery) {
 		}
 		return
 	}
-	patch, err := body(msg)
+	patch, err := amqpmsg.Body(msg)
 	t.mu.Lock()
 	d := t.desired
 	t.mu.Unlock()
