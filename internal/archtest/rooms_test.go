@@ -28,6 +28,8 @@ var rooms = [][]string{
 	{"internal/metrics", "internal/operate"},
 	{"internal/gateway"},
 	{"internal/hub"},
+	{"internal/mqttbridge", "internal/modbus"}, // protocol translators
+	{"translator"},
 	{"internal/moduleclient"},
 	{"internal/upstream"},
 	{"internal/service", "internal/eventhub", "internal/bench"},
