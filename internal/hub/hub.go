@@ -13,6 +13,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/files"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -31,6 +32,7 @@ type Options struct {
 
 	Configurations *deploy.Store // nil: there are none
 	Jobs           *jobs.Store   // nil: there are none
+	Files          *files.Store  // nil: no blob store belongs to the hub
 
 	// Notify are the sources, besides telemetry, whose events go to the event log.
 	// IoT Hub needs a route for each, and has none at first.
@@ -92,6 +94,9 @@ func (h *Hub) Run(ctx context.Context) {
 	group.Go(func() { h.deploy(ctx) })
 	if h.opt.Jobs != nil {
 		group.Go(func() { h.opt.Jobs.Run(ctx, h) })
+	}
+	if h.opt.Files != nil {
+		group.Go(func() { h.opt.Files.Run(ctx) })
 	}
 	h.sessions.Run(ctx)
 	group.Wait()
@@ -160,7 +165,11 @@ func (h *Hub) registryChanged(changes []registry.Change) {
 
 func (h *Hub) forget(id iot.Identity) {
 	h.seen.forget(id)
-	if err := errors.Join(h.opt.Twins.Delete(id), h.opt.Commands.Forget(id)); err != nil {
+	err := errors.Join(h.opt.Twins.Delete(id), h.opt.Commands.Forget(id))
+	if h.opt.Files != nil && !id.IsModule() {
+		err = errors.Join(err, h.opt.Files.Forget(id.Device))
+	}
+	if err != nil {
 		h.opt.Log.Warn("the twin or commands of a deleted identity are left over; they do no harm", "identity", id, "err", err)
 	}
 }

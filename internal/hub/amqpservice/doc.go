@@ -29,7 +29,8 @@
 // A command is accepted when it is stored. It is rejected with the condition that
 // SDKs make the right error of, such as amqp:not-found for a device that there is
 // not. Feedback is a JSON array of records, which are gone when the application
-// accepts the message, and come again otherwise.
+// accepts the message, and come again otherwise. File notifications come one in a
+// message, and are gone in the same way.
 //
 // # Reading events
 //

@@ -7,16 +7,45 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/hub/commands"
+	"sluice/internal/hub/files"
+	"sluice/internal/hub/notices"
 )
 
 // maxRecords is how many records of feedback one message has, as in IoT Hub.
 const maxRecords = 64
 
-const feedbackType amqp10.Symbol = "application/vnd.microsoft.iothub.feedback.json"
+// The types of what is told.
+const (
+	feedbackType amqp10.Symbol = "application/vnd.microsoft.iothub.feedback.json"
+	fileType     amqp10.Symbol = "application/vnd.microsoft.iothub.filenotification.json"
+)
 
 // acceptFeedback accepts a link on which an application hears what became of its
 // commands.
 func (d *desk) acceptFeedback(r *amqp10.LinkRequest, l *link) *amqp10.Error {
+	tell(d, r, l, d.service.opt.Hub.Feedback(), maxRecords, func(lease *notices.Lease[commands.Record]) (*amqp10.Message, error) {
+		return d.notice(feedbackType, lease.Records, lease.Count)
+	})
+	return nil
+}
+
+// acceptNotifications accepts a link on which an application hears of files that
+// devices have uploaded, one in a message.
+func (d *desk) acceptNotifications(r *amqp10.LinkRequest, l *link) *amqp10.Error {
+	queue := d.service.opt.Hub.FileNotifications()
+	if queue == nil { // there are none, and there will be none
+		d.accepted(l, r.AcceptSender(amqp10.SenderConfig{OnClose: func(error) { d.gone(l) }}))
+		return nil
+	}
+	tell(d, r, l, queue, 1, func(lease *notices.Lease[files.Notification]) (*amqp10.Message, error) {
+		return d.notice(fileType, lease.Records[0], lease.Count)
+	})
+	return nil
+}
+
+// tell accepts a link on which an application takes notices from a queue, at most max
+// in one message.
+func tell[R notices.Record](d *desk, r *amqp10.LinkRequest, l *link, queue *notices.Queue[R], max int, message func(*notices.Lease[R]) (*amqp10.Message, error)) {
 	credit := make(chan struct{}, 1)
 	ended := make(chan struct{})
 	s := r.AcceptSender(amqp10.SenderConfig{
@@ -27,8 +56,25 @@ func (d *desk) acceptFeedback(r *amqp10.LinkRequest, l *link) *amqp10.Error {
 		},
 	})
 	d.accepted(l, s)
-	d.work.Go(func() { d.sendFeedback(s, credit, ended) })
-	return nil
+	d.work.Go(func() {
+		for {
+			var lease *notices.Lease[R]
+			var more <-chan struct{}
+			if s.Credit() > 0 {
+				lease, more = queue.Take(max)
+			}
+			if lease != nil {
+				send(s, lease, message)
+				continue
+			}
+			select {
+			case <-more:
+			case <-credit:
+			case <-ended:
+				return
+			}
+		}
+	})
 }
 
 // poke wakes who waits for c, which has room for one.
@@ -39,30 +85,9 @@ func poke(c chan struct{}) {
 	}
 }
 
-// sendFeedback sends what there is as far as there is credit, until the link ends.
-func (d *desk) sendFeedback(s *amqp10.Sender, credit, ended <-chan struct{}) {
-	for {
-		var lease *commands.Lease
-		var more <-chan struct{}
-		if s.Credit() > 0 {
-			lease, more = d.service.opt.Hub.Feedback().Take(maxRecords)
-		}
-		if lease != nil {
-			d.send(s, lease)
-			continue
-		}
-		select {
-		case <-more:
-		case <-credit:
-		case <-ended:
-			return
-		}
-	}
-}
-
-// send sends records. They are gone when the application accepts them.
-func (d *desk) send(s *amqp10.Sender, lease *commands.Lease) {
-	m, err := d.feedbackMessage(lease.Records)
+// send sends what was taken. It is gone when the application accepts it.
+func send[R notices.Record](s *amqp10.Sender, lease *notices.Lease[R], message func(*notices.Lease[R]) (*amqp10.Message, error)) {
+	m, err := message(lease)
 	if err == nil {
 		err = s.Send(amqp10.Outgoing{Message: m, Done: func(o amqp10.Outcome, err error) {
 			lease.Settle(err == nil && (o.Kind == amqp10.KindAccepted || o.Kind == amqp10.None || o.Kind == amqp10.KindRejected))
@@ -71,29 +96,23 @@ func (d *desk) send(s *amqp10.Sender, lease *commands.Lease) {
 	if err != nil {
 		lease.Settle(false)
 		if !errors.Is(err, amqp10.ErrNoCredit) {
-			s.CloseWith(amqp10.Errorf(amqp10.ErrInternal, "the feedback could not be sent"))
+			s.CloseWith(amqp10.Errorf(amqp10.ErrInternal, "the notice could not be sent"))
 		}
 	}
 }
 
-func (d *desk) feedbackMessage(records []commands.Record) (*amqp10.Message, error) {
+// notice is the message of records, in JSON.
+func (d *desk) notice(kind amqp10.Symbol, records any, count int) (*amqp10.Message, error) {
 	body, err := json.Marshal(records)
 	if err != nil {
 		return nil, err
 	}
 	m := amqp10.NewMessage(body)
 	m.Properties = &amqp10.Properties{
-		ContentType: feedbackType, ContentEncoding: "utf-8",
+		ContentType: kind, ContentEncoding: "utf-8",
 		UserID: []byte(d.service.opt.Hosts[0]),
 	}
 	m.Annotations.Set("iothub-enqueuedtime", d.service.opt.Now().Truncate(time.Millisecond))
-	m.Annotations.Set("iothub-deliverycount", uint32(0))
+	m.Annotations.Set("iothub-deliverycount", uint32(count)) //nolint:gosec // at most notices.MaxDeliveries
 	return m, nil
-}
-
-// acceptNotifications accepts a link on which an application would hear of files that
-// devices have uploaded, to this hub none.
-func (d *desk) acceptNotifications(r *amqp10.LinkRequest, l *link) *amqp10.Error {
-	d.accepted(l, r.AcceptSender(amqp10.SenderConfig{OnClose: func(error) { d.gone(l) }}))
-	return nil
 }

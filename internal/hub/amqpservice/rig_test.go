@@ -17,6 +17,8 @@ import (
 	"sluice/internal/amqphead"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/files"
+	"sluice/internal/hub/notices"
 	"sluice/internal/hub/registry"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -112,7 +114,15 @@ func (noDevices) Connect(context.Context, iot.Credentials, iot.Client) (iot.Sess
 }
 
 func (r *rig) SendCommand(id iot.Identity, m iot.Message) error { return r.commands.Send(id, m) }
-func (r *rig) Feedback() *commands.Feedback                     { return r.commands.Feedback }
+
+func (r *rig) Feedback() *commands.Feedback {
+	if r.commands == nil {
+		return nil // for links that never ask for any
+	}
+	return r.commands.Feedback
+}
+
+func (r *rig) FileNotifications() *notices.Queue[files.Notification] { return nil }
 
 // patience is how long a test waits for what should come at once.
 func patience(t testing.TB) context.Context {

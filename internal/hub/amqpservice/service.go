@@ -11,6 +11,8 @@ import (
 	"sluice/internal/amqphead"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/files"
+	"sluice/internal/hub/notices"
 	"sluice/internal/hub/registry"
 	"sluice/iot"
 )
@@ -26,6 +28,8 @@ type Hub interface {
 	// SendCommand stores a command; see [commands.Store.Send].
 	SendCommand(target iot.Identity, m iot.Message) error
 	Feedback() *commands.Feedback
+	// FileNotifications is what is to be told of files; nil: nothing ever.
+	FileNotifications() *notices.Queue[files.Notification]
 }
 
 // Options describe a Service. Hub, Events, Policy and Hosts are required.

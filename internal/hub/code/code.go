@@ -27,11 +27,17 @@ const (
 	FormatError                 Code = 400006 // the body is not what it must be
 	DeviceDefinedMultipleTimes  Code = 400011 // twice in one bulk request
 	BulkRegistryFailure         Code = 400013
+	StorageNotConfigured        Code = 400014 // no blob store belongs to the hub
+	UnknownUpload               Code = 400015 // no such upload of the device
+	ExpiredUpload               Code = 400016
+	InvalidUploadStatus         Code = 400019
+	InvalidStorage              Code = 400020 // the blob store refuses, or has no such blob
 	IotHubNotFound              Code = 401001
 	Unauthorized                Code = 401002
 	QuotaExceeded               Code = 403002
 	JobQuotaExceeded            Code = 403003
 	QueueDepthExceeded          Code = 403004
+	TooManyUploads              Code = 403006 // of one device, that have not ended
 	DeviceNotFound              Code = 404001
 	JobNotFound                 Code = 404002
 	ModuleNotFound              Code = 404010
@@ -66,11 +72,17 @@ var names = map[Code]string{
 	FormatError:                 "IotHubFormatError",
 	DeviceDefinedMultipleTimes:  "DeviceDefinedMultipleTimes",
 	BulkRegistryFailure:         "BulkRegistryOperationFailure",
+	StorageNotConfigured:        "DefaultStorageEndpointNotConfigured",
+	UnknownUpload:               "InvalidFileUploadCorrelationId",
+	ExpiredUpload:               "ExpiredFileUploadCorrelationId",
+	InvalidUploadStatus:         "InvalidFileUploadCompletionStatus",
+	InvalidStorage:              "InvalidStorageEndpointOrBlob",
 	IotHubNotFound:              "IotHubNotFound",
 	Unauthorized:                "IotHubUnauthorizedAccess",
 	QuotaExceeded:               "IotHubQuotaExceeded",
 	JobQuotaExceeded:            "JobQuotaExceeded",
 	QueueDepthExceeded:          "DeviceMaximumQueueDepthExceeded",
+	TooManyUploads:              "DeviceMaximumActiveFileUploadLimitExceeded",
 	DeviceNotFound:              "DeviceNotFound",
 	JobNotFound:                 "JobNotFound",
 	ModuleNotFound:              "ModuleNotFound",
@@ -94,6 +106,16 @@ var names = map[Code]string{
 	ServerError:                 "ServerError",
 	ServiceUnavailable:          "ServiceUnavailable",
 	GatewayTimeout:              "GatewayTimeout",
+}
+
+// Parse finds the code with a name, as the header iothub-errorcode brings it.
+func Parse(name string) (Code, bool) {
+	for c, n := range names {
+		if n == name {
+			return c, true
+		}
+	}
+	return 0, false
 }
 
 // String is the name of c.

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/notices"
 	"sluice/iot"
 )
 
@@ -69,7 +70,8 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 		return nil, fmt.Errorf("open commands: %w", err)
 	}
 	var err error
-	if s.Feedback, err = openFeedback(db, opt); err != nil {
+	s.Feedback, err = notices.Open[Record](db, notices.Options{Kind: feedbackKey, Now: opt.Now, Log: opt.Log})
+	if err != nil {
 		return nil, fmt.Errorf("open feedback: %w", err)
 	}
 	return s, nil
@@ -234,14 +236,14 @@ func (s *Store) end(q *queue, ended []*command, why result) error {
 			records = append(records, c.record(q.id, why, s.opt.Now()))
 		}
 	}
-	entries, err := s.Feedback.add(b, records)
+	entries, err := s.Feedback.Add(b, records...)
 	if err == nil {
 		err = b.Commit(pebble.Sync)
 	}
 	if err != nil {
 		return failed(q.id, err)
 	}
-	s.Feedback.show(entries)
+	s.Feedback.Show(entries)
 	q.remove(ended)
 	s.tidy(q)
 	return nil
@@ -272,6 +274,7 @@ func (s *Store) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.sweep()
+			s.Feedback.Sweep()
 		}
 	}
 }
