@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 
@@ -110,7 +111,12 @@ func serveEdge(ctx context.Context, e *edge.Edge, log *slog.Logger) error {
 	early := context.AfterFunc(ctx, func() { defer close(told); tellSystemd(log, "STOPPING=1") })
 	tellSystemd(log, "READY=1")
 	log.Info("ready")
+	var wg sync.WaitGroup
+	memory, stop := context.WithCancel(ctx)
+	wg.Go(func() { giveBackMemory(memory) })
 	err := e.Run(ctx)
+	stop()
+	wg.Wait()
 	if !early() {
 		<-told
 	}
