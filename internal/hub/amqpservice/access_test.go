@@ -130,7 +130,7 @@ func TestSASLPlain(t *testing.T) {
 // expiring serves a connection in virtual time, where there is no database.
 func expiring(t *testing.T, login *amqp10.Login) *app {
 	t.Helper()
-	service := New(Options{Policy: policyOf, Hosts: []string{hubName}})
+	service := New(Options{Hub: &rig{}, Policy: policyOf, Hosts: []string{hubName}})
 	server := amqphead.New(noDevices{}, amqphead.Options{Service: service}).Server()
 	near, far := net.Pipe()
 	served := make(chan struct{})
