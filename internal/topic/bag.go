@@ -57,7 +57,13 @@ func hubsOwn(n iot.SystemName) bool {
 //
 // The error is an [iot.Error] of kind Invalid: more pairs than [MaxProperties],
 // a pair without a key, or text that is not UTF-8 once decoded.
-func ParseBag(bag string, m *iot.Message) error {
+func ParseBag(bag string, m *iot.Message) error { return parseBag(bag, m, false) }
+
+// ParseHubBag is ParseBag for a bag that a hub or gateway sent, which is believed
+// when it says which identity sent the message.
+func ParseHubBag(bag string, m *iot.Message) error { return parseBag(bag, m, true) }
+
+func parseBag(bag string, m *iot.Message, believe bool) error {
 	if bag == "" {
 		return nil
 	}
@@ -84,7 +90,7 @@ func ParseBag(bag string, m *iot.Message) error {
 				m.Properties = make(iot.Properties, 0, pairs)
 			}
 			m.Properties.Set(key, value)
-		case !hubsOwn(name):
+		case believe || !hubsOwn(name):
 			m.System.Set(name, value)
 		}
 	}

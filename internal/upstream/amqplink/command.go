@@ -10,8 +10,8 @@ import (
 	"sluice/iot"
 )
 
-// commands is the link on which a device receives. The hub is given credit for
-// what the receiver has granted. Credit that is revoked is not taken back: what
+// commands is the link on which a device receives its commands, or a module its
+// inputs. The hub is given credit for what the receiver has granted. Credit that is revoked is not taken back: what
 // comes on it waits until it is granted again.
 type commands struct {
 	s    *session
@@ -29,6 +29,20 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 	if s.id.IsModule() {
 		return nil, iot.Errorf(iot.NotFound, "commands", s.id, "a hub has commands for devices only")
 	}
+	return s.receive("commands", "/messages/devicebound", deliver)
+}
+
+// Inputs attaches the link for what a gateway's routes bring a module, on all its
+// inputs.
+func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
+	if !s.id.IsModule() {
+		return nil, iot.Errorf(iot.NotFound, "inputs", s.id, "only modules have inputs")
+	}
+	return s.receive("inputs", "/messages/events", deliver)
+}
+
+// receive attaches a link to what comes from a node.
+func (s *session) receive(op, node string, deliver func(iot.Delivery)) (iot.Subscription, error) {
 	s.attaching.Lock()
 	defer s.attaching.Unlock()
 	s.mu.Lock()
@@ -39,8 +53,8 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 		before.Close()
 	}
 	c := &commands{s: s, in: inbox.New(deliver), unsettled: make(map[string]*amqp10.Delivery)}
-	if err := c.attach(); err != nil {
-		return nil, failure("commands", s.id, err)
+	if err := c.attach(op, node); err != nil {
+		return nil, failure(op, s.id, err)
 	}
 	s.mu.Lock()
 	s.commands = c
@@ -53,7 +67,7 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 	return c, nil
 }
 
-func (c *commands) attach() error {
+func (c *commands) attach(name, node string) error {
 	s := c.s
 	ctx, done := s.operate(context.Background())
 	defer done()
@@ -62,8 +76,8 @@ func (c *commands) attach() error {
 		return err
 	}
 	c.link, err = lane.AttachReceiver(ctx, amqp10.ReceiverConfig{
-		Name:       s.linkName("commands"),
-		Source:     &amqp10.Source{Address: nodeOf(s.id, "/messages/devicebound")},
+		Name:       s.linkName(name),
+		Source:     &amqp10.Source{Address: nodeOf(s.id, node)},
 		Target:     &amqp10.Target{Address: s.id.String()},
 		Properties: s.link(""),
 		OnDelivery: c.take,
@@ -103,7 +117,7 @@ func (c *commands) take(in *amqp10.Delivery) {
 	c.in.Put(d)
 }
 
-// readDelivery reads a command. Its lock token is the hub's, or the delivery tag.
+// readDelivery reads a command or an input. Its lock token is the hub's, or the delivery tag.
 func readDelivery(in *amqp10.Delivery) (iot.Delivery, error) {
 	msg, err := in.Message()
 	if err != nil {

@@ -30,7 +30,7 @@ type session struct {
 	ended    chan struct{} // closed then
 	opened   bool          // Connect has succeeded
 	closed   bool          // by Close
-	commands *commands     // nil until they are asked for
+	commands *commands     // or inputs; nil until they are asked for
 	calls    *calls
 	twin     *twinDesk
 }

@@ -13,8 +13,9 @@ import (
 	"sluice/iot"
 )
 
-// commands are what a device receives. In MQTT 3.1.1 the hub decides how many are
-// under way; those that are not granted yet wait here, unacknowledged.
+// commands are what a device receives, or the inputs of a module. In MQTT 3.1.1
+// the hub decides how many are under way; those that are not granted yet wait here,
+// unacknowledged.
 type commands struct {
 	s  *session
 	in *inbox.Inbox
@@ -30,6 +31,9 @@ type commands struct {
 const maxWaiting = 256
 
 func commandPrefix(id iot.Identity) string {
+	if id.IsModule() {
+		return "devices/" + id.Device + "/modules/" + id.Module + "/inputs/"
+	}
 	return "devices/" + id.Device + "/messages/devicebound/"
 }
 
@@ -40,6 +44,18 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 	if s.id.IsModule() {
 		return nil, iot.Errorf(iot.NotFound, "commands", s.id, "a hub has commands for devices only")
 	}
+	return s.receive("commands", deliver)
+}
+
+// Inputs subscribes to what a gateway's routes bring a module, on all its inputs.
+func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
+	if !s.id.IsModule() {
+		return nil, iot.Errorf(iot.NotFound, "inputs", s.id, "only modules have inputs")
+	}
+	return s.receive("inputs", deliver)
+}
+
+func (s *session) receive(op string, deliver func(iot.Delivery)) (iot.Subscription, error) {
 	ctx, cancel := s.operate(context.Background())
 	defer cancel()
 	c := &commands{s: s, in: inbox.New(deliver), unsettled: make(map[string]paho.Message)}
@@ -50,7 +66,7 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 	if before != nil {
 		before.drop()
 	}
-	if err := s.subscribe(ctx, "commands", commandFilter(s.id)); err != nil {
+	if err := s.subscribe(ctx, op, commandFilter(s.id)); err != nil {
 		s.forget(c)
 		return nil, err
 	}
@@ -81,9 +97,8 @@ func (s *session) commanded(m paho.Message) {
 	if d.Repeat {
 		d.Count = 1 // at least
 	}
-	bag := strings.TrimPrefix(m.Topic(), commandPrefix(s.id))
-	if err := topic.ParseBag(bag, &d.Message); err != nil {
-		// Whoever sent it, no device can take it.
+	if err := parseDelivery(s.id, m.Topic(), &d.Message); err != nil {
+		// Whoever sent it, nobody can take it.
 		s.background(func(*connection) { m.Ack() })
 		return
 	}
@@ -91,6 +106,18 @@ func (s *session) commanded(m paho.Message) {
 	if c.keep(d.LockToken, m) {
 		c.in.Put(d)
 	}
+}
+
+// parseDelivery reads the topic of a command, or of an input: the bag follows the
+// input's name.
+func parseDelivery(id iot.Identity, name string, m *iot.Message) error {
+	rest := strings.TrimPrefix(name, commandPrefix(id))
+	if !id.IsModule() {
+		return topic.ParseBag(rest, m)
+	}
+	input, bag, _ := strings.Cut(rest, "/")
+	m.System.Set(iot.InputName, topic.Unescape(input))
+	return topic.ParseHubBag(bag, m)
 }
 
 func (c *commands) keep(token string, m paho.Message) bool {

@@ -159,8 +159,3 @@ func (s *session) Close() error {
 func (s *session) InvokeMethod(_ context.Context, target iot.Identity, _ iot.MethodCall) (iot.MethodResult, error) {
 	return iot.MethodResult{}, iot.Errorf(iot.NotFound, "method", s.id, "a hub calls methods of %v for services only", target)
 }
-
-// Inputs are what a gateway's routes bring; a hub has none.
-func (s *session) Inputs(func(iot.Delivery)) (iot.Subscription, error) {
-	return nil, iot.Errorf(iot.NotFound, "inputs", s.id, "a hub routes nothing to modules")
-}
