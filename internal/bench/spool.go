@@ -30,6 +30,7 @@ type DiskResult struct {
 	AppendRate   float64 `json:"appendedPerSecond"`
 	Latency      Summary `json:"appendLatencyMs"` // until a message is safe
 	CommitRate   float64 `json:"commitsPerSecond"`
+	OpenMs       float64 `json:"openMs"`        // to open it again, with all that in it
 	ReadRate     float64 `json:"readPerSecond"` // read and acknowledged, from the first
 	BareSync     Summary `json:"bareSyncMs"`    // a write and an fsync, alone
 	BareSyncRate float64 `json:"bareSyncsPerSecond"`
@@ -53,15 +54,31 @@ func (d *Disk) Run(ctx context.Context) (r DiskResult, err error) {
 	if err := d.bare(ctx, filepath.Join(home, "bare"), &r); err != nil {
 		return r, err
 	}
-	s, err := spool.Open(filepath.Join(home, "spool"), spool.Options{})
+	dir := filepath.Join(home, "spool")
+	if err := d.fill(ctx, dir, &r); err != nil {
+		return r, err
+	}
+	return r, d.empty(ctx, dir, &r)
+}
+
+// fill appends to a new spool.
+func (d *Disk) fill(ctx context.Context, dir string, r *DiskResult) error {
+	s, err := spool.Open(dir, spool.Options{})
 	if err != nil {
-		return r, err
+		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := d.append(ctx, s, &r); err != nil {
-		return r, err
+	return errors.Join(d.append(ctx, s, r), s.Close())
+}
+
+// empty opens a spool again and reads all of it.
+func (d *Disk) empty(ctx context.Context, dir string, r *DiskResult) error {
+	begin := time.Now()
+	s, err := spool.Open(dir, spool.Options{})
+	if err != nil {
+		return err
 	}
-	return r, d.drain(ctx, s, &r)
+	r.OpenMs = float64(time.Since(begin)) / float64(time.Millisecond)
+	return errors.Join(d.drain(ctx, s, r), s.Close())
 }
 
 // bare writes and fsyncs a file, one message at a time: what no store can beat for

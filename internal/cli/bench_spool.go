@@ -13,8 +13,8 @@ import (
 
 const benchSpoolLong = `Measures what the disk below DIR gives a gateway: bare writes with fsync, then a
 spool that many writers append to, each waiting until its message is safe, and
-that is read and emptied. It is made in a new directory below DIR, which is
-removed at the end.`
+that is closed, opened again, read and emptied. It is made in a new directory
+below DIR, which is removed at the end.`
 
 const benchSpoolExamples = `  sluice bench spool /var/lib/sluice`
 
@@ -65,6 +65,7 @@ func printDisk(out io.Writer, r *bench.DiskResult) error {
 		r.AppendRate, r.Writers, r.Size, r.CommitRate)
 	fmt.Fprintf(w, "until safe\tp50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, longest %.3f ms\n",
 		r.Latency.P50, r.Latency.P99, r.Latency.P999, r.Latency.Max)
+	fmt.Fprintf(w, "opening\t%.0f ms, with %d messages in it\n", r.OpenMs, r.Appended)
 	fmt.Fprintf(w, "reading\t%.0f messages a second, acknowledged\n", r.ReadRate)
 	return w.Flush()
 }
