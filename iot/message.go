@@ -109,7 +109,7 @@ const (
 	EdgeOrigin // edgeHubOriginInterface: internal or downstream
 	ReporterDeviceID
 	ReporterModuleID
-	Hops // gateways passed, to stop loops
+	Hops // modules passed, to stop loops; a gateway's own
 	systemNames
 )
 

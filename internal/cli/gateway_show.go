@@ -66,6 +66,7 @@ func printStatus(out io.Writer, s *operate.Status, now time.Time) error {
 	t.add("received", strconv.FormatUint(s.Received, 10))
 	t.add("sent to the hub", strconv.FormatUint(s.Sent, 10))
 	t.add("without a route", strconv.FormatUint(s.Unrouted, 10))
+	t.add("in a loop", strconv.FormatUint(s.Looped, 10))
 	t.add("refused", strconv.FormatUint(s.Refused, 10))
 	t.add("dead letters", strconv.Itoa(s.DeadLetters))
 	return t.print()

@@ -168,6 +168,7 @@ func (e *Edge) openGateway() error {
 		Roots:   devices.current,
 		TTL:     e.cfg.Storage.TimeToLive,
 		Rate:    e.cfg.Limits.MessageRate,
+		MaxHops: e.cfg.Limits.Hops,
 		Meters:  e.cfg.Metrics.Identities,
 		Log:     e.log,
 	})

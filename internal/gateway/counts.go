@@ -13,6 +13,7 @@ type Counts struct {
 	Disconnected    atomic.Uint64 // sessions ended
 	Received        atomic.Uint64 // messages stored and acknowledged
 	Unrouted        atomic.Uint64 // of those received: messages that no route wants
+	Looped          atomic.Uint64 // of those received: messages that went round through modules
 	Refused         atomic.Uint64 // messages not stored
 	Delivered       atomic.Uint64 // messages that the hub has acknowledged
 	DeliveredInputs atomic.Uint64 // messages that a module has completed

@@ -66,6 +66,9 @@ type Options struct {
 	// Rate is how many messages a second an identity may send before it is
 	// slowed; 0 means no limit.
 	Rate float64
+	// MaxHops is how many modules may pass a message on, one after the other,
+	// before it is dropped; 0 means DefaultMaxHops.
+	MaxHops int
 	// Meters is how many identities are counted each by itself; 0 means
 	// [meter.DefaultMax].
 	Meters int
@@ -157,6 +160,9 @@ func (o *Options) complete() error {
 	}
 	if o.Lanes == 0 {
 		o.Lanes = 64
+	}
+	if o.MaxHops == 0 {
+		o.MaxHops = DefaultMaxHops
 	}
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = time.Minute

@@ -16,8 +16,8 @@ const UpstreamQueue = "iothub"
 
 // Send routes a batch and stores it in the spool, once for each endpoint that a
 // message goes to: all of it in one atomic write, or nothing. done is called with
-// nil when it is fsynced. A message that no route wants is done with, in its
-// turn, and counted.
+// nil when it is fsynced. A message that no route wants, or that has gone round in a
+// loop, is done with, in its turn, and counted.
 func (s *session) Send(batch []iot.Message, done func(error)) {
 	if err := s.Err(); err != nil {
 		done(err)
@@ -66,7 +66,12 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 		m.Stamp(s.Identity())
 		sizes = append(sizes, float64(n))
 		sums = countArrival(sums, m)
-		targets := routing.table.AppendMatch(room[:0], m, route.SourceOf(m))
+		if !s.hop(m) {
+			sums[len(sums)-1].looped++
+			s.looped(m)
+			continue
+		}
+		targets := s.g.match(routing, m, room[:0])
 		if len(targets) == 0 {
 			sums[len(sums)-1].unrouted++
 			continue
@@ -77,6 +82,19 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 	}
 	s.meter.Observe(meter.Series{Quantity: meter.MessageSize}, sizes...)
 	return entries, sums, nil
+}
+
+// match finds where a message goes. Routes may ask whether it is from this device or
+// from one below; nobody else is told.
+func (g *Gateway) match(r *routing, m *iot.Message, dst []route.Target) []route.Target {
+	origin := "downstream"
+	if m.Sender().Device == g.opt.Device {
+		origin = "internal"
+	}
+	m.System.Set(iot.EdgeOrigin, origin)
+	dst = r.table.AppendMatch(dst, m, route.SourceOf(m))
+	m.System.Set(iot.EdgeOrigin, "")
+	return dst
 }
 
 // appendEntries makes the records of one message. They share its bytes.

@@ -190,6 +190,7 @@ func (f *inputFlow) hand(h held) {
 	}
 	e, _ := endpointOf(h.feeder.queue.Name()) // it is one's
 	m.System.Set(iot.InputName, e.Input)
+	tellHops(&m)
 	h.from, h.output, h.since = m.Sender(), m.System.Get(iot.OutputName), time.Now()
 	f.mu.Lock()
 	closed := f.closed

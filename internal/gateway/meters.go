@@ -13,6 +13,7 @@ const (
 	toUpstream     = "upstream"
 	atEdgeHub      = "edge_hub"
 	noRoute        = "no_route"
+	loop           = "loop" // our own
 	storageFailure = "storage_failure"
 	sendOperation  = "SendMessageToCloud"
 )
@@ -23,6 +24,7 @@ type arrivals struct {
 	output   string
 	n        int
 	unrouted int
+	looped   int
 }
 
 // countArrival counts a message in the last of sums, or in a new one.
@@ -40,8 +42,10 @@ func (s *session) stored(sums []arrivals) {
 	for _, sum := range sums {
 		s.g.counts.Received.Add(uint64(sum.n))
 		s.g.counts.Unrouted.Add(uint64(sum.unrouted))
+		s.g.counts.Looped.Add(uint64(sum.looped))
 		s.meter.Add(meter.Series{Quantity: meter.MessagesReceived, Output: sum.output}, sum.n)
 		s.meter.Add(meter.Series{Quantity: meter.MessagesDropped, Reason: noRoute, Output: sum.output}, sum.unrouted)
+		s.meter.Add(meter.Series{Quantity: meter.MessagesDropped, Reason: loop, Output: sum.output}, sum.looped)
 	}
 }
 

@@ -256,6 +256,7 @@ type Summary struct {
 	Received uint64     `json:"received"` // messages, since the gateway began
 	Sent     uint64     `json:"sent"`     // that the hub has acknowledged
 	Unrouted uint64     `json:"unrouted"`
+	Looped   uint64     `json:"looped"` // dropped, for they went round through modules
 	Refused  uint64     `json:"refused"`
 }
 
@@ -266,7 +267,7 @@ func (g *Gateway) Summary() Summary {
 		Device: g.opt.Device, Hub: g.opt.HubHost, Online: g.Online(), Clients: g.Clients(), Members: n,
 		Routes:   len(g.routing.Load().table.Rules()),
 		Received: g.counts.Received.Load(), Sent: g.counts.Delivered.Load(),
-		Unrouted: g.counts.Unrouted.Load(), Refused: g.counts.Refused.Load(),
+		Unrouted: g.counts.Unrouted.Load(), Looped: g.counts.Looped.Load(), Refused: g.counts.Refused.Load(),
 	}
 	if !asOf.IsZero() {
 		s.AsOf = &asOf

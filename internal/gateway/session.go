@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sync"
+
 	"sluice/internal/gateway/meter"
 	"sluice/internal/limit"
 	"sluice/internal/presence"
@@ -15,6 +17,7 @@ type session struct {
 	meter  *meter.Meter // set when it has its seat
 	pace   *limit.Pace  // of its identity, set with meter; nil without a limit
 	down   downlink
+	loops  sync.Once // to say that its messages go round
 }
 
 var _ iot.Session = (*session)(nil)

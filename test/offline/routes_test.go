@@ -64,6 +64,15 @@ func (s *site) send(from iot.Session, output string, bodies ...string) {
 // events waits until the hub has n events, and lists them as sender and body.
 func (s *site) events(n int) (list []string) {
 	s.t.Helper()
+	for _, m := range s.messages(n) {
+		list = append(list, m.Sender().String()+" "+string(m.Body))
+	}
+	return list
+}
+
+// messages waits until the hub has n messages.
+func (s *site) messages(n int) (list []iot.Message) {
+	s.t.Helper()
 	s.eventually("events at the hub", func() error {
 		list = nil
 		for p := range s.log.Partitions() {
@@ -72,11 +81,11 @@ func (s *site) events(n int) (list []string) {
 			events, err := r.Poll(1000)
 			s.must(err)
 			for _, e := range events {
-				list = append(list, e.Message.Sender().String()+" "+string(e.Message.Body))
+				list = append(list, e.Message)
 			}
 		}
 		if len(list) < n {
-			return fmt.Errorf("the hub has %v", list)
+			return fmt.Errorf("the hub has %d messages", len(list))
 		}
 		return nil
 	})

@@ -58,9 +58,7 @@ func newSite(t *testing.T) *site {
 	edge := s.create(leafOf("edge", func(e *registry.Entry) { e.Edge = true }))
 	s.edgeKey = edge.Auth.PrimaryKey
 	s.create(leafOf("leaf", func(e *registry.Entry) { e.ParentScopes = []string{edge.Scope} }))
-	module := registry.Entry{}
-	module.Identity, module.Enabled = iot.ModuleIdentity("edge", "filter"), true
-	s.create(module)
+	s.create(moduleOf(iot.ModuleIdentity("edge", "filter")))
 	s.startGateway()
 	return s
 }
@@ -69,6 +67,12 @@ func leafOf(id string, change func(*registry.Entry)) registry.Entry {
 	e := registry.Entry{}
 	e.Identity, e.Enabled = iot.DeviceIdentity(id), true
 	change(&e)
+	return e
+}
+
+func moduleOf(id iot.Identity) registry.Entry {
+	e := registry.Entry{}
+	e.Identity, e.Enabled = id, true
 	return e
 }
 

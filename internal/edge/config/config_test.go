@@ -33,7 +33,7 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		Hub:     Hub{Protocol: upstream.AMQP, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
 		Metrics: Metrics{Address: "127.0.0.1:9600", Identities: 1000},
-		Limits:  Limits{FailedLogins: 20, FailedLoginRate: 1},
+		Limits:  Limits{FailedLogins: 20, FailedLoginRate: 1, Hops: 16},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

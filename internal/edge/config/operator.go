@@ -20,6 +20,7 @@ type Limits struct {
 	FailedLogins     int     // of one address at once
 	FailedLoginRate  float64 // of one address a second, in the long run
 	ConnsFromAddress int     // connections from one address to one port at a time
+	Hops             int     // modules that may pass a message on, one after the other
 }
 
 // Defaults.
@@ -28,6 +29,7 @@ const (
 	defaultIdentities      = 1000
 	defaultFailedLogins    = 20
 	defaultFailedLoginRate = 1
+	defaultHops            = 16
 )
 
 type metrics struct {
@@ -40,6 +42,7 @@ type limits struct {
 	FailedLogins     *int     `toml:"failed_logins"`
 	FailedLoginRate  *float64 `toml:"failed_logins_per_sec"`
 	ConnsFromAddress int      `toml:"connections_per_address"`
+	Hops             *int     `toml:"hops"`
 }
 
 // operator reads what is for the operator of the gateway.
@@ -56,6 +59,7 @@ func (s *sluice) operator(c *Config, p *problems) {
 		FailedLogins:     or(s.Limits.FailedLogins, defaultFailedLogins),
 		FailedLoginRate:  or(s.Limits.FailedLoginRate, defaultFailedLoginRate),
 		ConnsFromAddress: s.Limits.ConnsFromAddress,
+		Hops:             or(s.Limits.Hops, defaultHops),
 	}
 	for _, limit := range []struct {
 		key string
@@ -69,6 +73,9 @@ func (s *sluice) operator(c *Config, p *problems) {
 		if !(limit.n >= 0) {
 			p.add(0, "sluice.limits.%s is %v; write 0 for no limit, or more", limit.key, limit.n)
 		}
+	}
+	if c.Limits.Hops < 1 {
+		p.add(0, "sluice.limits.hops is %d; write 1 or more", c.Limits.Hops)
 	}
 	if c.Limits.FailedLogins > 0 && c.Limits.FailedLoginRate == 0 {
 		p.add(0, "sluice.limits.failed_logins_per_sec is 0: an address would never be let in again; write more, or failed_logins = 0 for no limit")
