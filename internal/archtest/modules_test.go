@@ -13,11 +13,11 @@ var modules = []struct {
 	users []string // rooms; none means tests alone
 }{
 	{"github.com/cockroachdb/pebble/v2", []string{"internal/spool", "internal/hub", "internal/gateway", "internal/edge"}},
-	{"github.com/eclipse/paho.mqtt.golang", []string{"internal/upstream", "internal/demo"}},
+	{"github.com/eclipse/paho.mqtt.golang", []string{"internal/upstream", "internal/mqttbridge", "internal/demo"}},
 	{"github.com/coder/websocket", []string{"internal/tlsx", "internal/webhead", "internal/upstream", "internal/edge"}},
 	{"github.com/spf13/cobra", []string{"internal/cli"}},
 	{"github.com/spf13/pflag", []string{"internal/cli"}},
-	{"github.com/pelletier/go-toml/v2", []string{"internal/edge", "internal/module", "internal/cli"}},
+	{"github.com/pelletier/go-toml/v2", []string{"internal/edge", "internal/module", "internal/conffile", "internal/cli"}},
 	{"github.com/prometheus/client_golang", []string{"internal/metrics", "bench"}},
 	{"github.com/moby/moby", []string{"internal/module"}},
 	{"github.com/jackc/pgx/v5", []string{"internal/hub"}},

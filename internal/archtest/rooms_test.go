@@ -46,7 +46,7 @@ var rooms = [][]string{
 	{"internal/topic", "internal/amqpmsg"},
 	{"internal/sas"},
 	{"internal/atomicfile"},
-	{"internal/leafwire"},
+	{"internal/leafwire", "internal/conffile"},
 	{"internal/hub/code"}, // a vocabulary of errors, for the hub and for clients of one
 	{"internal/archtest"},
 	{"amqp10", "mqtt"},
