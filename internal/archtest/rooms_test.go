@@ -32,6 +32,7 @@ var rooms = [][]string{
 	{"translator"},
 	{"internal/moduleclient"},
 	{"internal/upstream"},
+	{"internal/provision"},
 	{"internal/service", "internal/eventhub", "internal/bench"},
 	{"internal/spool"},
 	{"internal/route"},
