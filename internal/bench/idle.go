@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -42,11 +43,18 @@ func (i *Idle) Run(ctx context.Context) (IdleResult, error) {
 		return r, err
 	}
 	begin := time.Now()
-	conns, _, err := connectAll(ctx, &i.Target, i.Clients, idleKeepAlive)
+	conns, err := connectAll(ctx, i.Clients, func(ctx context.Context, n int) (net.Conn, error) {
+		nc, _, err := i.Target.connect(ctx, n, idleKeepAlive)
+		return nc, err
+	})
 	if err != nil {
 		return r, err
 	}
-	defer closeAll(conns)
+	defer func() {
+		for _, nc := range conns {
+			_ = nc.Close() // nothing is left to be written
+		}
+	}()
 	r.ConnectRate = float64(i.Clients) / time.Since(begin).Seconds()
 	select {
 	case <-time.After(i.Settle):

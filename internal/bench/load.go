@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// A Load is clients that publish at QoS 1. Its fields are set before Run.
+// A Load is clients that publish at QoS 1, or send unsettled messages over AMQP.
+// Its fields are set before Run.
 type Load struct {
 	Target  Target
 	Clients int // 1 or more
@@ -26,8 +27,16 @@ type Load struct {
 	// acknowledged so far, by a goroutine of Run.
 	Progress func(acknowledged int64, elapsed time.Duration)
 
-	acked atomic.Int64
-	left  atomic.Int64 // of Count
+	from, until time.Time // what is measured; until is zero with Count
+	acked       atomic.Int64
+	left        atomic.Int64 // of Count
+}
+
+// A client is one connection of a load.
+type client interface {
+	run()
+	measured() *meter // to be read when run has returned
+	Close() error     // from any goroutine
 }
 
 // MaxWindow is the widest window.
@@ -57,23 +66,19 @@ func (l *Load) Run(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("load of %d clients with a window of %d and %d bytes", l.Clients, l.Window, l.Size)
 	}
 	begin := time.Now()
-	conns, logins, err := connectAll(ctx, &l.Target, l.Clients, 0)
+	clients, err := connectAll(ctx, l.Clients, l.connect)
 	if err != nil {
 		return Result{}, err
 	}
 	connected := time.Since(begin)
-	senders := make([]*sender, l.Clients)
-	from := time.Now().Add(l.WarmUp)
-	until := from.Add(l.Duration)
+	l.from = time.Now().Add(l.WarmUp)
+	l.until = l.from.Add(l.Duration)
 	if l.Count > 0 {
-		from, until = time.Now(), time.Time{}
+		l.from, l.until = time.Now(), time.Time{}
 		l.left.Store(l.Count)
 	}
-	for i := range senders {
-		senders[i] = l.newSender(i, conns[i], logins[i], from, until)
-	}
-	l.send(ctx, senders)
-	r := l.result(senders, from)
+	l.send(ctx, clients)
+	r := l.result(clients)
 	r.ConnectRate = float64(l.Clients) / connected.Seconds()
 	if err := ctx.Err(); err != nil {
 		return r, err
@@ -81,48 +86,57 @@ func (l *Load) Run(ctx context.Context) (Result, error) {
 	return r, nil
 }
 
+// connect opens the connection of client n.
+func (l *Load) connect(ctx context.Context, n int) (client, error) {
+	if l.Target.AMQP {
+		return l.connectAMQP(ctx, n)
+	}
+	nc, login, err := l.Target.connect(ctx, n, 0)
+	if err != nil {
+		return nil, err
+	}
+	return l.newMQTTClient(n, nc, login), nil
+}
+
 // connectAll opens n connections, some at a time.
-func connectAll(ctx context.Context, t *Target, n int, keepAlive uint16) ([]net.Conn, []Login, error) {
+func connectAll[C io.Closer](ctx context.Context, n int, connect func(ctx context.Context, n int) (C, error)) ([]C, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	conns, logins := make([]net.Conn, n), make([]Login, n)
+	conns, open := make([]C, n), make([]bool, n)
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range min(n, 32) {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				var err error
-				if conns[i], logins[i], err = t.connect(ctx, i, keepAlive); err != nil {
+				if conns[i], err = connect(ctx, i); err != nil {
 					cancel(fmt.Errorf("client %d of %d: %w", i, n, err))
 				}
+				open[i] = err == nil
 			}
 		})
 	}
 	group.Wait()
 	if err := context.Cause(ctx); err != nil {
-		closeAll(conns)
-		return nil, nil, err
-	}
-	return conns, logins, nil
-}
-
-func closeAll(conns []net.Conn) {
-	for _, nc := range conns {
-		if nc != nil {
-			_ = nc.Close() // nothing is left to be written
+		for i := range conns {
+			if open[i] {
+				_ = conns[i].Close() // nothing is left to be written
+			}
 		}
+		return nil, err
 	}
+	return conns, nil
 }
 
-// send runs the senders until they are done, or ctx ends.
-func (l *Load) send(ctx context.Context, senders []*sender) {
+// send runs the clients until they are done, or ctx ends.
+func (l *Load) send(ctx context.Context, clients []client) {
 	var group sync.WaitGroup
-	for _, s := range senders {
-		group.Go(s.run)
+	for _, c := range clients {
+		group.Go(c.run)
 	}
 	stop := context.AfterFunc(ctx, func() {
-		for _, s := range senders {
-			_ = s.nc.Close()
+		for _, c := range clients {
+			_ = c.Close()
 		}
 	})
 	defer stop()
@@ -150,11 +164,12 @@ func (l *Load) tell(done <-chan struct{}) {
 	}
 }
 
-func (l *Load) result(senders []*sender, from time.Time) Result {
+func (l *Load) result(clients []client) Result {
 	r := Result{Clients: l.Clients, Window: l.Window, Size: l.Size, Acknowledged: l.acked.Load()}
 	var all Latencies
 	var last time.Time
-	for _, s := range senders {
+	for _, c := range clients {
+		s := c.measured()
 		all.Merge(&s.latencies)
 		r.Unanswered += int64(s.inFlight)
 		if s.last.After(last) {
@@ -169,7 +184,7 @@ func (l *Load) result(senders []*sender, from time.Time) Result {
 	}
 	elapsed := l.Duration
 	if l.Count > 0 || r.Errors == l.Clients {
-		elapsed = max(last.Sub(from), time.Nanosecond)
+		elapsed = max(last.Sub(l.from), time.Nanosecond)
 	}
 	r.Messages, r.Latency = int64(all.count), all.Summary()
 	r.Seconds = elapsed.Seconds()

@@ -17,12 +17,15 @@ import (
 type Target struct {
 	Address string      // host:port
 	TLS     *tls.Config // nil for none
+	AMQP    bool        // it speaks AMQP 1.0; or else MQTT 3.1.1
 	Login   func(n int) (Login, error)
 }
 
-// A Login is what one client says of itself, and where it publishes.
+// A Login is what one client says of itself, and where it publishes. Over AMQP,
+// ClientID names its container, Host the virtual host, and Topic is the address of
+// the link; without a Username it is anonymous.
 type Login struct {
-	ClientID, Username, Password, Topic string
+	ClientID, Username, Password, Topic, Host string
 }
 
 // Templates make logins: in each, {n} stands for the client's number, from 0.
@@ -32,6 +35,8 @@ type Templates struct {
 	// ConnectionString, if not empty, makes all that above is left empty in the
 	// way of a device SDK, with a token.
 	ConnectionString string
+
+	AMQP bool // the way that SDK speaks AMQP
 }
 
 // apiVersion is the one that IoT Hub's SDKs name today.
@@ -43,7 +48,7 @@ const tokenLife = 24 * time.Hour
 // Login makes the login of client n.
 func (t Templates) Login(n int) (Login, error) {
 	fill := func(s string) string { return strings.ReplaceAll(s, "{n}", strconv.Itoa(n)) }
-	l := Login{fill(t.ClientID), fill(t.Username), fill(t.Password), fill(t.Topic)}
+	l := Login{fill(t.ClientID), fill(t.Username), fill(t.Password), fill(t.Topic), ""}
 	if t.ConnectionString == "" {
 		l.ClientID = either(l.ClientID, fmt.Sprint("sluice-bench-", n))
 		l.Topic = either(l.Topic, fmt.Sprint("sluice-bench/", n))
@@ -58,8 +63,15 @@ func (t Templates) Login(n int) (Login, error) {
 	}
 	id := c.Identity.String()
 	l.ClientID = either(l.ClientID, id)
-	l.Username = either(l.Username, c.HostName+"/"+id+"/?api-version="+apiVersion+"&DeviceClientType=sluice-bench")
-	l.Topic = either(l.Topic, "devices/"+strings.Replace(id, "/", "/modules/", 1)+"/messages/events/")
+	node := "devices/" + strings.Replace(id, "/", "/modules/", 1) + "/messages/events"
+	if t.AMQP {
+		l.Host = c.HostName
+		l.Username = either(l.Username, id+"@sas."+c.HostName)
+		l.Topic = either(l.Topic, "/"+node)
+	} else {
+		l.Username = either(l.Username, c.HostName+"/"+id+"/?api-version="+apiVersion+"&DeviceClientType=sluice-bench")
+		l.Topic = either(l.Topic, node+"/")
+	}
 	if l.Password == "" {
 		resource := sas.Resource{Host: strings.ToLower(c.HostName), Identity: c.Identity}
 		if l.Password, err = sas.Sign(c.Key, resource, "", time.Now().Add(tokenLife)); err != nil {

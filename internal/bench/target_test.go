@@ -11,7 +11,7 @@ import (
 
 func TestTemplates(t *testing.T) {
 	l, err := Templates{ClientID: "c{n}", Username: "u{n}{n}", Password: "p", Topic: "t/{n}/x"}.Login(7)
-	if want := (Login{"c7", "u77", "p", "t/7/x"}); err != nil || l != want {
+	if want := (Login{ClientID: "c7", Username: "u77", Password: "p", Topic: "t/7/x"}); err != nil || l != want {
 		t.Errorf("got %+v, %v; want %+v", l, err, want)
 	}
 	l, err = Templates{}.Login(3)

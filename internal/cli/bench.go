@@ -17,9 +17,9 @@ import (
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure a gateway, a hub, any MQTT broker, or a disk",
+		Short: "Measure a gateway, a hub, any MQTT or AMQP broker, or a disk",
 	}
-	cmd.AddCommand(benchMQTTCommand(), benchIdleCommand(), benchSpoolCommand())
+	cmd.AddCommand(benchMQTTCommand(), benchAMQPCommand(), benchIdleCommand(), benchSpoolCommand())
 	return cmd
 }
 
@@ -32,10 +32,24 @@ type benchTarget struct {
 	url, ca, serverName string
 	templates           bench.Templates
 	passwordFile        string
+	amqp                bool // or else MQTT
 }
 
+// scheme is that of URLs with TLS, less the s of it that of those without.
+func (t *benchTarget) scheme() string {
+	if t.amqp {
+		return "amqps"
+	}
+	return "mqtts"
+}
+
+// ports are those of URLs without one.
+var benchPorts = map[string]string{"mqtts": "8883", "mqtt": "1883", "amqps": "5671", "amqp": "5672"}
+
 func (t *benchTarget) add(flags *pflag.FlagSet) {
-	flags.StringVar(&t.url, "url", "mqtts://127.0.0.1:8883", "`URL` of the server: mqtts://HOST[:PORT], or mqtt:// without TLS")
+	secure := t.scheme()
+	flags.StringVar(&t.url, "url", secure+"://127.0.0.1:"+benchPorts[secure],
+		"`URL` of the server: "+secure+"://HOST[:PORT], or "+secure[:4]+":// without TLS")
 	flags.StringVar(&t.ca, "ca", "", "`file` with the root certificate to trust (default: SLUICE_CA, or the system's)")
 	flags.StringVar(&t.serverName, "server-name", "", "`name` that the server's certificate must have (default: the host)")
 	flags.StringVar(&t.templates.ConnectionString, "connection-string", os.Getenv("SLUICE_BENCH_CONNECTION_STRING"),
@@ -44,30 +58,34 @@ func (t *benchTarget) add(flags *pflag.FlagSet) {
 	flags.StringVar(&t.templates.ClientID, "id", "", "`template` of the client ids (default sluice-bench-{n})")
 	flags.StringVar(&t.templates.Username, "user", "", "`template` of the user names")
 	flags.StringVar(&t.passwordFile, "password-file", "", "`file` with the template of the passwords")
-	flags.StringVar(&t.templates.Topic, "topic", "", "`template` of the topics (default sluice-bench/{n})")
+	flags.StringVar(&t.templates.Topic, "topic", "", "`template` of the topics, or of the addresses of links (default sluice-bench/{n})")
 }
 
 // target is what the flags say.
 func (t *benchTarget) target() (bench.Target, error) {
 	var out bench.Target
 	u, err := url.Parse(t.url)
+	secure := t.scheme()
+	plain := secure[:4]
 	if err != nil || u.Hostname() == "" || u.Path != "" {
-		return out, usagef("--url %q: must be mqtts://HOST[:PORT] or mqtt://HOST[:PORT]", t.url)
+		return out, usagef("--url %q: must be %s://HOST[:PORT] or %s://HOST[:PORT]", t.url, secure, plain)
 	}
-	port := map[string]string{"mqtts": "8883", "mqtt": "1883"}[u.Scheme]
+	if u.Scheme != secure && u.Scheme != plain {
+		return out, usagef("--url %q: must begin with %s:// or %s://", t.url, secure, plain)
+	}
+	port := u.Port()
 	if port == "" {
-		return out, usagef("--url %q: must begin with mqtts:// or mqtt://", t.url)
+		port = benchPorts[u.Scheme]
 	}
-	if u.Port() != "" {
-		port = u.Port()
-	}
+	out.AMQP = t.amqp
 	out.Address = net.JoinHostPort(u.Hostname(), port)
-	if u.Scheme == "mqtts" {
+	if u.Scheme == secure {
 		if out.TLS, err = t.tls(u.Hostname()); err != nil {
 			return out, err
 		}
 	}
 	templates := t.templates
+	templates.AMQP = t.amqp
 	if t.passwordFile != "" {
 		if templates.Password, err = readSecret(t.passwordFile); err != nil {
 			return out, err

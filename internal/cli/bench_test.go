@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"sluice/amqp10"
 	"sluice/internal/bench"
 	"sluice/mqtt"
 	"sluice/mqtt/mqttmem"
@@ -36,6 +38,9 @@ func TestBenchUsage(t *testing.T) {
 		{"mqtt --url https://localhost", "must begin with mqtts://"},
 		{"mqtt --url mqtt://localhost/path", "must be mqtts://"},
 		{"mqtt --connection-string x", "connection string"},
+		{"amqp --clients 0", "--clients 0: at least 1"},
+		{"amqp --url mqtts://localhost", "must begin with amqps://"},
+		{"amqp --url localhost", "must be amqps://"},
 		{"idle --clients 0", "--clients must be at least 1"},
 		{"spool", "arg"},
 		{"spool . --writers 0", "--writers"},
@@ -95,6 +100,38 @@ func TestBenchMQTT(t *testing.T) {
 	status, _, errs = runBench(t, "mqtt", "--url", url, "--clients", "1", "--user", "u", "--password-file", secret, "--count", "1")
 	if status != int(ExitFailed) || !strings.Contains(errs, "CONNACK 4: bad user name or password") || strings.Contains(errs, "wrong") {
 		t.Errorf("a wrong password: status %d, %q", status, errs)
+	}
+}
+
+type openNode struct{}
+
+func (openNode) Closed(error) {}
+func (openNode) Attach(r *amqp10.LinkRequest) {
+	r.AcceptReceiver(amqp10.ReceiverConfig{Window: 10, OnDelivery: (*amqp10.Delivery).Accept})
+}
+
+func TestBenchAMQP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error)
+	server := &amqp10.Server{
+		Mechanisms: []*amqp10.Mechanism{amqp10.Anonymous(nil)},
+		Open:       func(*amqp10.Conn) (amqp10.Handler, error) { return openNode{}, nil },
+	}
+	go func() { served <- server.Serve(ctx, l) }()
+	defer func() {
+		cancel()
+		if err := <-served; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}()
+	status, out, errs := runBench(t, "amqp", "--url", "amqp://"+l.Addr().String(), "--clients", "3", "--window", "2", "--count", "100", "--json")
+	var r bench.Result
+	if err := json.Unmarshal([]byte(out), &r); status != 0 || err != nil || r.Messages != 100 || r.Clients != 3 || errs != "" {
+		t.Errorf("status %d, %v, %q, %q", status, err, out, errs)
 	}
 }
 
