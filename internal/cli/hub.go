@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/files"
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/registry"
 )
@@ -36,7 +38,11 @@ const hubExamples = `  A hub for this machine alone:
     sluice hub --listen 0.0.0.0 --hostname hub.factory.local --retention 168h
 
   Without the privilege for port 443:
-    sluice hub --https-port 8443`
+    sluice hub --https-port 8443
+
+  With a place for files of devices, Microsoft's emulator:
+    azurite-blob --cert cert.pem --key key.pem &
+    sluice hub --storage 'UseDevelopmentStorage=true;DevelopmentStorageProxyUri=https://127.0.0.1' --storage-ca root.pem`
 
 type hubFlags struct {
 	cfg       host.Config
@@ -72,6 +78,10 @@ func hubCommand() *cobra.Command {
 	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
 	flags.StringSliceVar(&f.cfg.ConsumerGroups, "consumer-group", nil, "further consumer `group` of the Event Hubs-compatible endpoint; may be repeated")
 	flags.StringSliceVar(&f.notify, "own-events", nil, "store events of the hub itself too: twin, lifecycle and `connection`, or some of them")
+	flags.StringVar(&f.cfg.Storage.Account, "storage", "", "`connection string` of the storage account for files of devices; UseDevelopmentStorage=true is Azurite on this machine (default: $SLUICE_STORAGE_CONNECTION_STRING)")
+	flags.StringVar(&f.cfg.Storage.Container, "storage-container", files.DefaultContainer, "`container` for them, made if need be")
+	flags.StringVar(&f.cfg.Storage.CA, "storage-ca", "", "`file` with the authorities that sign the storage's certificate, for Azurite over HTTPS")
+	flags.DurationVar(&f.cfg.Storage.TTL, "storage-ttl", files.DefaultTTL, "`time` that a device has to upload a file, 1m to 24h")
 	flags.StringVar(&f.cfg.Cert, "cert", "", "`file` with the hub's certificate chain, instead of one made by the hub")
 	flags.StringVar(&f.cfg.Key, "key", "", "`file` with its private key")
 	flags.StringVar(&f.cfg.DeviceCA, "device-ca", "", "`file` with the authorities that sign device certificates")
@@ -90,6 +100,9 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 		return err
 	}
 	f.cfg.Log = log
+	if f.cfg.Storage.Account == "" {
+		f.cfg.Storage.Account = os.Getenv("SLUICE_STORAGE_CONNECTION_STRING")
+	}
 	for _, name := range f.notify {
 		source, ok := ownEvents[name]
 		if !ok {

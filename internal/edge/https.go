@@ -32,6 +32,7 @@ func (e *Edge) bindHTTPS() error {
 		},
 		AMQP:  amqphead.New(e.hub(), amqphead.Options{Protocol: "amqp-ws", ContainerID: e.cfg.HostName, Log: e.log}).Server(),
 		Visit: e.visit(),
+		Files: e.gateway,
 		Log:   e.log,
 	})
 	return nil

@@ -85,11 +85,7 @@ func (g *Gateway) isBelow(id, edge iot.Identity) bool {
 
 // edgeBelow returns the edge device that creds prove to be the $edgeHub of.
 func (g *Gateway) edgeBelow(ctx context.Context, creds iot.Credentials) (iot.Registration, error) {
-	_, err := g.auth.Authenticate(creds)
-	if err != nil && g.Online() && creds.Identity.Validate() == nil && g.scope.Lookup(ctx, creds.Identity) {
-		_, err = g.auth.Authenticate(creds)
-	}
-	if err != nil {
+	if err := g.judge(ctx, creds); err != nil {
 		return iot.Registration{}, err
 	}
 	edge, ok := g.scope.Registration(creds.Identity.Owner())

@@ -130,22 +130,10 @@ func modulePath(id iot.Identity) string {
 
 // ask sends a request, with a JSON body unless that is nil, and reads the answer.
 func (h *Hub) ask(ctx context.Context, creds iot.Credentials, method, path string, question, answer any) error {
-	var content []byte
-	if question != nil {
-		var err error
-		if content, err = json.Marshal(question); err != nil {
-			return fmt.Errorf("scope: %w", err)
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "https://"+h.address(h.opt.HTTPSPort)+path, bytes.NewReader(content))
+	req, err := h.request(ctx, creds, method, path, question)
 	if err != nil {
 		return fmt.Errorf("scope: %w", err)
 	}
-	if content != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	req.Header.Set("Authorization", creds.Token)
-	req.Header.Set("Accept", "application/json")
 	resp, err := h.http.Do(req)
 	if err != nil {
 		return unreachable("scope", creds.Identity, err)
@@ -164,6 +152,27 @@ func (h *Hub) ask(ctx context.Context, creds iot.Credentials, method, path strin
 		return unreachable("scope", creds.Identity, fmt.Errorf("the answer is not what a hub sends: %w", err))
 	}
 	return nil
+}
+
+// request makes a request, with a JSON body unless that is nil.
+func (h *Hub) request(ctx context.Context, creds iot.Credentials, method, path string, body any) (*http.Request, error) {
+	var content []byte
+	if body != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+h.address(h.opt.HTTPSPort)+path, bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	if content != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Authorization", creds.Token)
+	req.Header.Set("Accept", "application/json")
+	return req, nil
 }
 
 // reason is the hub's own message, short enough for a log line.

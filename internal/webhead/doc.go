@@ -13,7 +13,8 @@
 //	DELETE  /devices/{d}/messages/deviceBound/{etag}[?reject]  complete or reject it
 //	POST    /devices/{d}/messages/deviceBound/{etag}/abandon   abandon it
 //	POST    /twins/{d}[/modules/{m}]/methods                   a module calls a method
-//	POST    /devices/{d}/files, …/files/notifications          refused: there is no storage
+//	POST    /devices/{d}/files                                 where a file goes
+//	POST    /devices/{d}/files/notifications                   how its upload ended
 //	GET     /$iothub/websocket                                 subprotocols mqtt, AMQPWSB10
 //	GET     /health                                            200 while the head serves
 //

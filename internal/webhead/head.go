@@ -23,6 +23,9 @@ type Options struct {
 	// connection that the same identity has by another protocol.
 	Visit func(context.Context, iot.Credentials, iot.Client) (iot.Session, error)
 
+	// Files is asked where devices put files; nil: they put them nowhere.
+	Files iot.Files
+
 	// Keep is how long a session outlasts the last request: 65 s, if zero, a little
 	// more than the lock on a command.
 	Keep time.Duration

@@ -46,9 +46,10 @@ func routes() []route {
 		{method: http.MethodPost, path: commands + "/{etag}/abandon", as: receiver, handle: (*call).abandonCommand},
 		{method: http.MethodPost, path: "/twins/{device}/methods", as: invoker, handle: (*call).invokeMethod},
 		{method: http.MethodPost, path: "/twins/{device}/modules/{module}/methods", as: invoker, handle: (*call).invokeMethod},
-		{method: http.MethodPost, path: files, handle: noFiles},
-		{method: http.MethodPost, path: files + "/notifications", handle: noFiles},
-		{method: http.MethodPost, path: files + "/notifications/{correlation}", handle: noFiles},
+		{method: http.MethodPost, path: files, as: sender, handle: (*call).beginUpload},
+		{method: http.MethodGet, path: files + "/{blob}", as: sender, handle: (*call).beginUpload},
+		{method: http.MethodPost, path: files + "/notifications", as: sender, handle: (*call).endUpload},
+		{method: http.MethodPost, path: files + "/notifications/{correlation}", as: sender, handle: (*call).endUpload},
 		{method: http.MethodGet, path: websockets, handle: (*call).upgrade},
 		{method: http.MethodGet, path: "/health", handle: (*call).health},
 	}
@@ -62,10 +63,6 @@ func routes() []route {
 // it.
 func (c *call) health() (answer, error) {
 	return answer{status: http.StatusOK, contentType: "text/plain", body: []byte("ok\n")}, nil
-}
-
-func noFiles(*call) (answer, error) {
-	return answer{}, code.Errorf(code.InvalidOperation, "files", iot.Identity{}, "file upload is not available: no storage account belongs to this hub")
 }
 
 // segmentsOf splits a path, which may end with one slash.
@@ -97,7 +94,7 @@ func (h *Head) find(c *call) (*route, error) {
 }
 
 // vars are what the braces of a path stand for.
-type vars struct{ device, module, etag string }
+type vars struct{ device, module, etag, blob, correlation string }
 
 // match compares a path with a pattern. Text that is not properly escaped is no match.
 func match(pattern, segments []string) (v vars, ok bool) {
@@ -116,7 +113,10 @@ func match(pattern, segments []string) (v vars, ok bool) {
 			v.module = text
 		case "{etag}":
 			v.etag = text
+		case "{blob}":
+			v.blob = text
 		case "{correlation}":
+			v.correlation = text
 		default:
 			if !strings.EqualFold(p, text) {
 				return v, false

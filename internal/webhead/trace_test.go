@@ -84,7 +84,13 @@ func play(t *testing.T, script string) string {
 	if strings.HasPrefix(script, "# visits") {
 		opt.Visit = hub.visit
 	}
+	if strings.HasPrefix(script, "# files") {
+		opt.Files = hub
+	}
 	p := &player{stage: newStage(t, opt), clients: make(map[string]*tls.Conn)}
+	if opt.Files != nil {
+		p.head.opt.Files = p.hub
+	}
 	if opt.Visit != nil {
 		opt.Visit = p.hub.visit
 		p.head.visits.begin = p.hub.visit

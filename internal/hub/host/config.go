@@ -48,6 +48,9 @@ type Config struct {
 	// $Default. They only need to be known.
 	ConsumerGroups []string
 
+	// Storage says where devices put files; its zero value: nowhere.
+	Storage Storage
+
 	// Notify are the sources, besides telemetry, whose events are stored.
 	Notify []eventlog.Source
 

@@ -29,6 +29,7 @@ func (h *Host) openHTTPS(names []string, roots func() *x509.CertPool, subscripti
 			Protocol: "amqp-ws", ContainerID: h.cfg.HostName, Service: h.apps, Log: h.cfg.Log,
 		}).Server(),
 		Visit: h.hub.Visit,
+		Files: h.hub,
 		Log:   h.cfg.Log,
 	})
 	h.https = h.api(names, roots)

@@ -17,6 +17,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/files"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
@@ -30,6 +31,7 @@ type store struct {
 	commands *commands.Store
 	deploy   *deploy.Store
 	jobs     *jobs.Store
+	files    *files.Store // nil without a blob store
 	events   *eventlog.Log
 
 	mu    sync.Mutex
@@ -70,6 +72,9 @@ func openStore(cfg *Config) (s *store, err error) {
 		return s, err
 	}
 	if s.jobs, err = jobs.Open(s.state, jobs.Options{Now: cfg.Now, Log: cfg.Log}); err != nil {
+		return s, err
+	}
+	if s.files, err = openFiles(s.state, cfg); err != nil {
 		return s, err
 	}
 	s.events, err = eventlog.Open(filepath.Join(cfg.Dir, "events"), eventlog.Options{
