@@ -52,7 +52,8 @@ func (u *uplink) hold(ctx context.Context, up func()) error {
 	if err != nil {
 		return err
 	}
-	defer session.Close() //nolint:errcheck // ended already, or given up
+	shared := u.peers.adopt(session, expires)
+	defer u.peers.drop(shared)
 	up()
 	own, done := context.WithCancel(ctx)
 	defer done()
@@ -62,6 +63,8 @@ func (u *uplink) hold(ctx context.Context, up func()) error {
 	select {
 	case reason := <-ended:
 		return reason
+	case <-shared.gone:
+		return iot.Errorf(iot.Unavailable, "uplink", u.g.own.id, "the session failed in other hands")
 	case <-renew.C:
 		return nil
 	case <-ctx.Done():

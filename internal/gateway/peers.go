@@ -80,8 +80,30 @@ func (ps *peers) join(id iot.Identity) (p *peer, mine bool) {
 	return p, true
 }
 
+// adopt shares the gateway's own session, which the uplink holds: a second one would
+// end it. It is shared until drop.
+func (ps *peers) adopt(session iot.Session, expires time.Time) *peer {
+	p := &peer{
+		id: ps.g.own.id, opened: make(chan struct{}), session: session, expires: expires,
+		gone: make(chan struct{}), users: 1,
+	}
+	close(p.opened)
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.byID == nil {
+		ps.byID = make(map[iot.Identity]*peer)
+	}
+	ps.byID[p.id] = p
+	return p
+}
+
 func (ps *peers) open(ctx context.Context, p *peer) {
 	defer close(p.opened)
+	if p.id == ps.g.own.id {
+		p.err = iot.Errorf(iot.Unavailable, "uplink", p.id, "the gateway's own session is about to begin")
+		ps.lost(p)
+		return
+	}
 	creds, expires, err := ps.g.own.behalf(p.id, ps.g.above(p.id))
 	if err == nil {
 		p.expires = expires

@@ -89,12 +89,18 @@ func (s *session) PatchReported(ctx context.Context, patch json.RawMessage) (ver
 	defer g.twins.Lock(id)()
 	if g.Online() {
 		version, err = g.report(ctx, id, patch)
+		if err == nil {
+			g.announce(id, patch)
+		}
 		if err == nil || !iot.KindOf(err).Retryable() {
 			return version, err
 		}
 	}
 	target = atEdgeHub
-	return g.keepReported(id, patch)
+	if version, err = g.keepReported(id, patch); err == nil {
+		g.announce(id, patch)
+	}
+	return version, err
 }
 
 // report sends a patch to the hub, after those that are pending.

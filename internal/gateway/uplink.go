@@ -88,7 +88,7 @@ func (u *uplink) drain(ctx context.Context, lease *spool.Lease) time.Duration {
 
 // refused decides about a lane whose identity the hub did not let in.
 func (u *uplink) refused(ctx context.Context, lease *spool.Lease, id iot.Identity, err error) time.Duration {
-	if ctx.Err() != nil || !u.online.isOpen() {
+	if ctx.Err() != nil || !u.online.isOpen() || id == u.g.own.id {
 		return offlineRest
 	}
 	// Only the hub's own word that the identity is gone condemns its messages.
