@@ -157,20 +157,21 @@ func (e *Edge) openGateway() error {
 		return err
 	}
 	e.gateway, err = gateway.New(gateway.Options{
-		Device:  e.cfg.Device.Device,
-		HubHost: e.cfg.HubHostName,
-		Hosts:   serverNames(e.cfg),
-		Key:     e.cfg.DeviceKey,
-		Parent:  e.parent,
-		Spool:   e.spool,
-		Dir:     e.cfg.DataDir,
-		State:   e.sessions.db,
-		Roots:   devices.current,
-		TTL:     e.cfg.Storage.TimeToLive,
-		Rate:    e.cfg.Limits.MessageRate,
-		MaxHops: e.cfg.Limits.Hops,
-		Meters:  e.cfg.Metrics.Identities,
-		Log:     e.log,
+		Device:   e.cfg.Device.Device,
+		HubHost:  e.cfg.HubHostName,
+		Hosts:    serverNames(e.cfg),
+		Key:      e.cfg.DeviceKey,
+		Parent:   e.parent,
+		Spool:    e.spool,
+		Dir:      e.cfg.DataDir,
+		State:    e.sessions.db,
+		Roots:    devices.current,
+		TTL:      e.cfg.Storage.TimeToLive,
+		MaxBytes: e.cfg.Storage.MaxBytes,
+		Rate:     e.cfg.Limits.MessageRate,
+		MaxHops:  e.cfg.Limits.Hops,
+		Meters:   e.cfg.Metrics.Identities,
+		Log:      e.log,
 	})
 	return err
 }

@@ -40,7 +40,7 @@ func (e *Edge) MetricsAddr() net.Addr {
 func (e *Edge) source() metrics.Source {
 	src := metrics.Source{
 		HubHost: e.cfg.HubHostName, Device: e.cfg.Device.Device,
-		Gateway: e.gateway, Spool: e.spool, MaxBytes: e.cfg.Storage.MaxBytes,
+		Gateway: e.gateway, Spool: e.spool,
 		Expires: func() time.Time { return e.cert.Get().Leaf.NotAfter },
 		Listeners: []metrics.Listener{
 			{Protocol: "mqtt", Conns: &e.listener.Stats, MQTT: &e.mqtt.Stats},

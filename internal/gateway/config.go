@@ -19,6 +19,9 @@ type desiredConfig struct {
 	Routes          json.RawMessage `json:"routes"`
 	StoreAndForward *struct {
 		TimeToLive *int64 `json:"timeToLiveSecs"`
+		Limits     *struct {
+			MaxBytes *int64 `json:"maxSizeBytes"`
+		} `json:"storeLimits"`
 	} `json:"storeAndForwardConfiguration"`
 }
 
@@ -42,6 +45,9 @@ func (g *Gateway) parseConfig(desired json.RawMessage) (*routing, error) {
 	if r.table, err = route.NewTable(rules...); err != nil {
 		return nil, err
 	}
+	if err := c.limit(r); err != nil {
+		return nil, err
+	}
 	if s := c.StoreAndForward; s != nil && s.TimeToLive != nil {
 		r.ttl = time.Duration(*s.TimeToLive) * time.Second
 		if *s.TimeToLive < 0 || *s.TimeToLive > int64(time.Duration(1<<63-1)/time.Second) {
@@ -49,6 +55,17 @@ func (g *Gateway) parseConfig(desired json.RawMessage) (*routing, error) {
 		}
 	}
 	return r, nil
+}
+
+// limit reads how large the spool may become.
+func (c *desiredConfig) limit(r *routing) error {
+	if c.StoreAndForward == nil || c.StoreAndForward.Limits == nil || c.StoreAndForward.Limits.MaxBytes == nil {
+		return nil
+	}
+	if r.maxBytes = *c.StoreAndForward.Limits.MaxBytes; r.maxBytes <= 0 {
+		return fmt.Errorf("storeAndForwardConfiguration.storeLimits.maxSizeBytes is %d; it must be above 0, or left out for no limit", r.maxBytes)
+	}
+	return nil
 }
 
 // loadConfig puts in force what the hub said last, so that a gateway that starts

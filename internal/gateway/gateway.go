@@ -52,6 +52,9 @@ type Options struct {
 	State *pebble.DB
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
+	// MaxBytes is the limit that Spool was opened with; 0 for none. A deployment may
+	// set a lower one.
+	MaxBytes int64
 	// TTL is how long a message may wait; 0 means DefaultTTL, negative for
 	// ever.
 	TTL time.Duration

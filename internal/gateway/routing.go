@@ -11,6 +11,9 @@ import (
 type routing struct {
 	table *route.Table
 	ttl   time.Duration // of messages whose route says nothing; negative: for ever
+	// maxBytes is how large the deployment lets the spool become; 0: as large as the
+	// configuration of the gateway does.
+	maxBytes int64
 }
 
 // defaultRoute is in force until the hub, or a file, says otherwise, as in a
@@ -32,8 +35,23 @@ func defaultRouting(ttl time.Duration) (*routing, error) {
 // setRouting puts routes in force. Messages that are on their way already go where
 // they were to go: a queue whose route is gone is drained, not deleted.
 func (g *Gateway) setRouting(r *routing) {
-	g.routing.Store(r)
+	before := g.routing.Swap(r)
+	if r.maxBytes != before.maxBytes {
+		g.opt.Spool.SetLimits(g.MaxBytes(), 0)
+	}
 	g.inputs.changed()
+}
+
+// MaxBytes is how large the spool may become, by configuration and deployment; 0 for
+// no limit but the disk's.
+func (g *Gateway) MaxBytes() int64 { return lower(g.routing.Load().maxBytes, g.opt.MaxBytes) }
+
+// lower is the lower of two limits, of which 0 is none.
+func lower(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // The queue of a module's input is called inputPrefix, the module, a slash, and

@@ -66,12 +66,13 @@ func HealthOf(src Source) Health {
 	if src.Gateway.Online() {
 		h.Uplink = "up"
 	}
+	limit := src.Gateway.MaxBytes()
 	switch err := src.Spool.Err(); {
 	case err != nil:
 		h.Reason = "the disk failed: " + err.Error()
 	case stats.Refusing:
 		h.Reason = "no space left on disk"
-	case src.MaxBytes > 0 && stats.Bytes >= src.MaxBytes:
+	case limit > 0 && stats.Bytes >= limit:
 		h.Reason = "the size limit is reached"
 	default:
 		h.Ready = true

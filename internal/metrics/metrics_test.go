@@ -59,12 +59,12 @@ func source(t testing.TB, key iot.Secret, maxBytes int64) Source {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	g, err := gateway.New(gateway.Options{
-		Device: "edge", HubHost: "hub.test", Key: key, Parent: awayHub{}, Spool: store, State: db, Dir: t.TempDir(),
+		Device: "edge", HubHost: "hub.test", Key: key, Parent: awayHub{}, Spool: store, State: db, Dir: t.TempDir(), MaxBytes: maxBytes,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Source{HubHost: "hub.test", Device: "edge", Gateway: g, Spool: store, MaxBytes: maxBytes}
+	return Source{HubHost: "hub.test", Device: "edge", Gateway: g, Spool: store}
 }
 
 func appendTo(t testing.TB, s *spool.Store, entries ...spool.Entry) {

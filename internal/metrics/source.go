@@ -13,12 +13,10 @@ import (
 // A Source is a gateway and what is around it. HubHost, Device, Gateway and Spool
 // are required.
 type Source struct {
-	HubHost string // the label iothub
-	Device  string // the label edge_device
-	Gateway *gateway.Gateway
-	Spool   *spool.Store
-	// MaxBytes is the size that the spool is limited to; 0 for no limit.
-	MaxBytes  int64
+	HubHost   string // the label iothub
+	Device    string // the label edge_device
+	Gateway   *gateway.Gateway
+	Spool     *spool.Store
 	Listeners []Listener
 	// Expires is when the server certificate does; may be nil.
 	Expires func() time.Time

@@ -66,7 +66,7 @@ func (c *collector) spool(s sender) {
 	src := c.src
 	stats, dead := src.Spool.Stats(), src.Spool.DeadStats()
 	s.gauge("spool_bytes", "Size of all that waits, against its limit.", float64(stats.Bytes))
-	s.gauge("spool_limit_bytes", "The limit; 0 for none but the disk's.", float64(src.MaxBytes))
+	s.gauge("spool_limit_bytes", "The limit; 0 for none but the disk's.", float64(src.Gateway.MaxBytes()))
 	s.gauge("spool_disk_bytes", "What the spool takes on disk.", float64(stats.Disk))
 	s.gauge("spool_refusing", "1 while messages are refused for want of disk space.", truth(stats.Refusing))
 	s.counter("spool_commits_total", "Atomic writes.", float64(stats.Commits))
