@@ -184,6 +184,7 @@ func (s *Service) describeHub() amqp10.Map {
 		{Key: "created_at", Value: s.opt.Created},
 		{Key: "partition_count", Value: int32(len(ids.Elems))},
 		{Key: "partition_ids", Value: ids},
+		{Key: "georeplication_factor", Value: int32(1)}, // the event hub is in one place; new clients insist on it
 	}
 }
 

@@ -35,6 +35,9 @@ func TestManagementTellsWhatThereIs(t *testing.T) {
 	count, _ := m.Get("partition_count")
 	v, _ := m.Get("partition_ids")
 	ids, _ := v.(amqp10.Array)
+	if places, _ := m.Get("georeplication_factor"); places != int32(1) {
+		t.Errorf("it is in %v places", places)
+	}
 	if name, _ := m.Get("name"); status(hub) != "200 <nil>" || name != EventHub || count != int32(4) || fmt.Sprint(ids.Elems) != "[0 1 2 3]" ||
 		!created.(time.Time).Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
 		t.Errorf("the hub is %s, %v", status(hub), m)
