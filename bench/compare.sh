@@ -27,32 +27,7 @@ CLIENTS=${CLIENTS:-100} WINDOW=${WINDOW:-16} SIZE=${SIZE:-256}
 SECONDS_EACH=${SECONDS_EACH:-5} ROUNDS=${ROUNDS:-3} IDLE=${IDLE:-2000}
 GATEWAY=${GATEWAY:-127.0.0.41} HUB=${HUB:-127.0.0.42} PEER=${PEER:-127.0.0.43} PORT=${PORT:-28883}
 HTTPS_PORT=$((PORT + 1)) AMQP_PORT=$((PORT + 2))
-
-tree=$(cd "$(dirname "$0")/.." && pwd)
-made=
-if [ -z "${WORK:-}" ]; then
-	WORK=$(mktemp -d)
-	made=$WORK
-fi
-pids=()
-
-finish() {
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null || true
-		kill -CONT "$pid" 2>/dev/null || true
-	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" 2>/dev/null || true
-	done
-	if [ -n "$made" ]; then rm -rf "$made"; fi
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-die() {
-	echo "compare: $*" >&2
-	exit 1
-}
+. "$(dirname "$0")/site.sh"
 
 # --- what is measured -------------------------------------------------------
 
@@ -64,43 +39,6 @@ find_mosquitto() {
 	fi
 	command -v mosquitto >/dev/null ||
 		die "mosquitto is not installed: apt-get install mosquitto, or run with SLUICE_INSTALL=1"
-}
-
-find_sluice() {
-	if [ -z "${SLUICE:-}" ]; then
-		SLUICE=$WORK/sluice
-		(cd "$tree" && go build -o "$SLUICE" ./cmd/sluice)
-	fi
-}
-
-# start runs a program in the background, its output in a file; its id is in pid.
-start() {
-	local name=$1
-	shift
-	"$@" >"$WORK/$name.log" 2>&1 &
-	pid=$!
-	pids+=("$pid")
-}
-
-# ready waits until an address accepts connections.
-ready() {
-	local name=$1 host=$2 port=$3 i
-	for i in $(seq 200); do
-		if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then return; fi
-		kill -0 "$pid" 2>/dev/null || break
-		sleep 0.1
-	done
-	tail -5 "$WORK/$name.log" >&2
-	die "$name did not start on $host:$port"
-}
-
-# make_certificates makes one certificate that both servers use.
-make_certificates() {
-	"$SLUICE" certs root --dir "$WORK/certs" >/dev/null 2>&1
-	"$SLUICE" certs edge --dir "$WORK/certs" --hostname "$GATEWAY" --name "$PEER" >/dev/null 2>&1
-	root=$WORK/certs/root.pem
-	cert=$WORK/certs/server-$GATEWAY.pem
-	key=$WORK/certs/server-$GATEWAY.key
 }
 
 start_mosquitto() {
@@ -119,63 +57,7 @@ start_mosquitto() {
 	ready mosquitto "$PEER" "$PORT"
 }
 
-start_hub() {
-	start hub "$SLUICE" hub --data "$WORK/hub" --listen "$HUB" --mqtt-port "$PORT" --amqp-port "$AMQP_PORT" --https-port "$HTTPS_PORT" --log-level warn
-	hub_pid=$pid
-	ready hub "$HUB" "$HTTPS_PORT"
-}
-
-# register makes the gateway and the devices below it, which share a key.
-register() {
-	local n=$1
-	device() { "$SLUICE" device --hub-data "$WORK/hub" "$@" >>"$WORK/devices.log" 2>&1; }
-	device create edge --edge || die "the gateway could not be registered: see $WORK/devices.log"
-	edge=$("$SLUICE" device --hub-data "$WORK/hub" connection-string edge)
-	device_key=$(head -c 32 /dev/urandom | base64)
-	seq 0 $((n - 1)) | xargs -P 4 -I {} "$SLUICE" device --hub-data "$WORK/hub" \
-		create bench-{} --parent edge --key "$device_key" >>"$WORK/devices.log" 2>&1 ||
-		die "the devices could not be registered: see $WORK/devices.log"
-}
-
-start_gateway() {
-	cat >"$WORK/config.toml" <<-END
-		hostname = "$GATEWAY"
-		[provisioning]
-		source = "manual"
-		connection_string = "$edge"
-		[sluice]
-		data_dir = "$WORK/gateway"
-		log_level = "warn"
-		[sluice.listen]
-		address = "$GATEWAY"
-		mqtt_port = $PORT
-		amqp_port = 0
-		https_port = 0
-		[sluice.metrics]
-		address = ""
-		[sluice.tls]
-		cert = "$cert"
-		key = "$key"
-		[sluice.hub]
-		ca = "$WORK/hub/root.pem"
-		mqtt_port = $PORT
-		amqp_port = $AMQP_PORT
-		https_port = $HTTPS_PORT
-	END
-	start gateway "$SLUICE" edge --config "$WORK/config.toml"
-	gateway_pid=$pid
-	ready gateway "$GATEWAY" "$PORT"
-}
-
 # --- measuring --------------------------------------------------------------
-
-# field reads a number from JSON that has one field a line.
-field() { sed -n "s/^ *\"$1\": *\([-0-9.e+]*\),*\$/\1/p" | head -1; }
-
-median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-
-# processor is the processor time that a process has used, in seconds.
-processor() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) / hz }' "/proc/$1/stat"; }
 
 # bench runs the load generator against one of the two.
 bench() {
@@ -183,49 +65,19 @@ bench() {
 	shift
 	case $what in
 	mosquitto) timeout 120 "$SLUICE" bench "$@" --json --url "mqtts://$PEER:$PORT" --ca "$root" ;;
-	*)
-		SLUICE_BENCH_CONNECTION_STRING="HostName=$HUB;DeviceId=bench-{n};SharedAccessKey=$device_key" \
-			timeout 120 "$SLUICE" bench "$@" --json --url "mqtts://$GATEWAY:$PORT" --ca "$root"
-		;;
+	*) as_devices "$@" --url "mqtts://$GATEWAY:$PORT" ;;
 	esac
 }
 
-# alone lets the servers go on that are named, and stops the others.
-alone() {
-	local pid
-	for pid in "$mosquitto_pid" "$gateway_pid" "$hub_pid"; do
-		case " $* " in
-		*" $pid "*) kill -CONT "$pid" 2>/dev/null || true ;;
-		*) kill -STOP "$pid" 2>/dev/null || true ;;
-		esac
-	done
-}
-
-# load measures one round and appends to the files of what it measured.
+# load measures one round.
 load() {
-	local what=$1 server=$2 as=$3 before after out
+	local what=$1 server=$2 as=$3
 	shift 3
 	case $what in
 	mosquitto) alone "$mosquitto_pid" ;;
 	*) alone "$gateway_pid" "$hub_pid" ;;
 	esac
-	before=$(processor "$server")
-	out=$(bench "$what" mqtt --size "$SIZE" --duration "${SECONDS_EACH}s" --warm-up 1s "$@") || die "$what: $out"
-	after=$(processor "$server")
-	field messagesPerSecond <<<"$out" >>"$WORK/$as.rate"
-	field p50 <<<"$out" >>"$WORK/$as.p50"
-	field p99 <<<"$out" >>"$WORK/$as.p99"
-	field "p99.9" <<<"$out" >>"$WORK/$as.p999"
-	awk -v cpu="$(awk "BEGIN { print $after - $before }")" -v n="$(field acknowledged <<<"$out")" \
-		'BEGIN { print n ? cpu / n * 1e6 : 0 }' >>"$WORK/$as.cpu"
-}
-
-of() { median <"$WORK/$1.$2"; }
-
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
-
-row() {
-	printf '  %-28s %12.0f %10.3f %10.3f %10.3f %10.1f\n' "$2" "$(of "$1" rate)" "$(of "$1" p50)" "$(of "$1" p99)" "$(of "$1" p999)" "$(of "$1" cpu)"
+	take "$server" "$as" bench "$what" mqtt --size "$SIZE" --duration "${SECONDS_EACH}s" --warm-up 1s "$@"
 }
 
 idle() {
@@ -245,6 +97,7 @@ start_hub
 register "$most"
 start_gateway
 start_mosquitto
+servers=("$mosquitto_pid" "$gateway_pid" "$hub_pid")
 
 echo "compare: idle connections" >&2
 mosquitto_idle=$(idle mosquitto "$mosquitto_pid")
@@ -278,7 +131,7 @@ done
 
 cat <<END
 $(mosquitto -h | head -1), $("$SLUICE" --version | head -1)
-$(nproc) processors ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), $(uname -sr), load $(cut -d' ' -f1-3 /proc/loadavg); load generator and hub on the same machine
+$(machine)
 QoS 1 over TLS, $SIZE bytes, $ROUNDS rounds of $SECONDS_EACH s, medians; mosquitto keeps nothing, Sluice acknowledges after fsync
 
 $CLIENTS clients, window $WINDOW          messages/s    p50 ms     p99 ms   p99.9 ms   CPU µs/msg
