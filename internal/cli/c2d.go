@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sluice/iot"
 )
@@ -37,14 +38,37 @@ func c2dCommand() *cobra.Command {
 
 type sendFlags struct {
 	*reach
-	data       string
+	messageFlags
+	expiry time.Duration
+}
+
+// messageFlags are those that make a command.
+type messageFlags struct {
+	text       string
 	properties []string
-	expiry     time.Duration
 	system     map[iot.SystemName]*string
 }
 
+// add adds the flags but data, of system properties those named.
+func (f *messageFlags) add(flags *pflag.FlagSet, names ...iot.SystemName) {
+	flags.StringArrayVarP(&f.properties, "property", "p", nil, "`NAME=VALUE` that the application sees; may be repeated")
+	f.system = map[iot.SystemName]*string{}
+	for _, name := range names {
+		f.system[name] = flags.String(messageFlagText[name][0], "", messageFlagText[name][1])
+	}
+}
+
+var messageFlagText = map[iot.SystemName][2]string{
+	iot.MessageID:       {"message-id", "`id` of the message, which feedback repeats"},
+	iot.CorrelationID:   {"correlation-id", "`id` of what it belongs to"},
+	iot.UserID:          {"user-id", "`id` of who sends it"},
+	iot.ContentType:     {"content-type", "`type` of the text, such as application/json"},
+	iot.ContentEncoding: {"content-encoding", "`encoding` of the text, such as utf-8"},
+	iot.Ack:             {"ack", "feedback that is wanted: none, positive, negative or full"},
+}
+
 func c2dSendCommand(r *reach) *cobra.Command {
-	f := &sendFlags{reach: r, system: map[iot.SystemName]*string{}}
+	f := &sendFlags{reach: r}
 	cmd := &cobra.Command{
 		Use:   "send ID",
 		Short: "Send a message to a device or module",
@@ -52,19 +76,9 @@ func c2dSendCommand(r *reach) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, args []string) error { return runSend(cmd, f, args[0]) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.data, "data", "d", "", "`text` of the message, or @FILE")
-	flags.StringArrayVarP(&f.properties, "property", "p", nil, "`NAME=VALUE` that the application sees; may be repeated")
+	flags.StringVarP(&f.text, "data", "d", "", "`text` of the message, or @FILE")
+	f.messageFlags.add(flags, iot.MessageID, iot.CorrelationID, iot.UserID, iot.ContentType, iot.ContentEncoding, iot.Ack)
 	flags.DurationVar(&f.expiry, "expiry", 0, "how long the hub keeps it, at most 48h (default: the hub's, an hour)")
-	for name, flag := range map[iot.SystemName][2]string{
-		iot.MessageID:       {"message-id", "`id` of the message, which feedback repeats"},
-		iot.CorrelationID:   {"correlation-id", "`id` of what it belongs to"},
-		iot.UserID:          {"user-id", "`id` of who sends it"},
-		iot.ContentType:     {"content-type", "`type` of the text, such as application/json"},
-		iot.ContentEncoding: {"content-encoding", "`encoding` of the text, such as utf-8"},
-		iot.Ack:             {"ack", "feedback that is wanted: none, positive, negative or full"},
-	} {
-		f.system[name] = flags.String(flag[0], "", flag[1])
-	}
 	return cmd
 }
 
@@ -90,22 +104,27 @@ func runSend(cmd *cobra.Command, f *sendFlags, arg string) error {
 }
 
 func (f *sendFlags) message(now time.Time) (m iot.Message, err error) {
-	m.Body = []byte(f.data)
-	if file, ok := strings.CutPrefix(f.data, "@"); ok {
+	if f.expiry < 0 {
+		return m, usagef("--expiry: %v is in the past", f.expiry)
+	}
+	m, err = f.messageFlags.message()
+	if f.expiry > 0 {
+		m.System.Set(iot.ExpiryTime, now.Add(f.expiry).UTC().Format(time.RFC3339Nano))
+	}
+	return m, err
+}
+
+func (f *messageFlags) message() (m iot.Message, err error) {
+	m.Body = []byte(f.text)
+	if file, ok := strings.CutPrefix(f.text, "@"); ok {
 		if m.Body, err = readFile(file); err != nil {
-			return m, withExit(fmt.Errorf("--data: %w", err), ExitUsage)
+			return m, withExit(fmt.Errorf("text of the message: %w", err), ExitUsage)
 		}
 	}
 	for name, value := range f.system {
 		if *value != "" {
 			m.System.Set(name, *value)
 		}
-	}
-	if f.expiry < 0 {
-		return m, usagef("--expiry: %v is in the past", f.expiry)
-	}
-	if f.expiry > 0 {
-		m.System.Set(iot.ExpiryTime, now.Add(f.expiry).UTC().Format(time.RFC3339Nano))
 	}
 	for _, p := range f.properties {
 		name, value, ok := strings.Cut(p, "=")

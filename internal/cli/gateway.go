@@ -23,6 +23,7 @@ const gatewayExamples = `  sluice gateway status
   sluice gateway clients --all
   sluice gateway twin pump-7
   sluice gateway method pump-7 setSpeed '{"rpm": 900}'
+  sluice gateway command pump-7 'open the valve'
   sluice gateway queues
   sluice gateway dead list --data /var/lib/sluice`
 
@@ -47,6 +48,7 @@ func gatewayCommand() *cobra.Command {
 		gatewayClientsCommand(f),
 		gatewayTwinCommand(f),
 		gatewayMethodCommand(f),
+		gatewayCommandCommand(f),
 		gatewayQueuesCommand(f),
 		gatewayPurgeCommand(f),
 		gatewayDeadCommand(f),
@@ -87,7 +89,7 @@ func operatorHint(err error, dir string) error {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return withHint(err, "no gateway runs with the data directory %s; --data names another", dir)
 	case iot.KindOf(err) == iot.NotFound && hintOf(err) == "":
-		return withHint(err, `"sluice gateway clients --all" lists whom the gateway knows; methods need a device that is connected and takes them`)
+		return withHint(err, `"sluice gateway clients --all" lists whom the gateway knows; methods and commands need a device that is connected and takes them`)
 	}
 	return err
 }

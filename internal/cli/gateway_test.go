@@ -190,6 +190,32 @@ func visitGateway(t *testing.T, g *gateway.Gateway, store *spool.Store, h *brief
 		t.Fatal(err)
 	}
 	sub.Grant(1 << 20)
+	takeCommands(t, pump)
+}
+
+// takeCommands completes what a device is sent, and rejects what it is not to do.
+func takeCommands(t *testing.T, device iot.Session) {
+	t.Helper()
+	got := make(chan iot.Delivery, 10)
+	sub, err := device.Commands(func(d iot.Delivery) { got <- d })
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub.Grant(10)
+	var taking sync.WaitGroup
+	taking.Go(func() {
+		for d := range got {
+			outcome := iot.Complete
+			if strings.Contains(string(d.Message.Body), "explode") {
+				outcome = iot.Reject
+			}
+			_ = device.Settle(context.Background(), d.LockToken, outcome) // what comes of it is tested
+		}
+	})
+	t.Cleanup(func() {
+		close(got) // the gateway has ended
+		taking.Wait()
+	})
 }
 
 // volatileTimes differ from run to run.

@@ -20,6 +20,10 @@ type commandFlow struct {
 	from   map[string]*peer // who delivered what is not settled, by lock token
 	at     *peer            // of up
 	closed bool
+
+	serial  uint64
+	waiting []*handed          // by somebody at the machine, for credit
+	handed  map[string]*handed // delivered and not settled, by lock token
 }
 
 var _ iot.Subscription = (*commandFlow)(nil)
@@ -29,7 +33,7 @@ func (s *session) Commands(deliver func(iot.Delivery)) (iot.Subscription, error)
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	f := &commandFlow{d: &s.down, deliver: deliver, from: map[string]*peer{}}
+	f := &commandFlow{d: &s.down, deliver: deliver, from: map[string]*peer{}, handed: map[string]*handed{}}
 	s.down.mu.Lock()
 	before := s.down.commands
 	s.down.commands = f
@@ -92,9 +96,21 @@ func (f *commandFlow) Grant(n int) {
 	f.mu.Lock()
 	f.credit += n
 	up := f.up
+	var now []*handed
+	var tokens []string
+	for ; n > 0; n-- {
+		h, token := f.next()
+		if h == nil {
+			break
+		}
+		now, tokens = append(now, h), append(tokens, token)
+	}
 	f.mu.Unlock()
-	if up != nil {
+	if up != nil && n > 0 {
 		up.Grant(n)
+	}
+	for i, h := range now {
+		f.pass(h, tokens[i])
 	}
 }
 
@@ -120,6 +136,7 @@ func (f *commandFlow) Close() {
 	up := f.up
 	f.up = nil
 	clear(f.from)
+	f.giveUp()
 	f.mu.Unlock()
 	f.d.mu.Lock()
 	if f.d.commands == f {
@@ -137,6 +154,9 @@ func (s *session) Settle(ctx context.Context, lockToken string, outcome iot.Outc
 	f, inputs := s.down.commands, s.down.inputs
 	s.down.mu.Unlock()
 	if inputs != nil && inputs.settle(lockToken, outcome) {
+		return nil
+	}
+	if f != nil && f.took(lockToken, outcome) {
 		return nil
 	}
 	if f != nil {

@@ -40,7 +40,7 @@ func (g *Gateway) left(s *session) {
 		defer g.disconnected(s)
 	}
 	s.down.mu.Lock()
-	offer, inputs, end := s.down.offer, s.down.inputs, s.down.end
+	offer, inputs, commands, end := s.down.offer, s.down.inputs, s.down.commands, s.down.end
 	s.down.offer = nil
 	s.down.mu.Unlock()
 	if end != nil {
@@ -51,6 +51,9 @@ func (g *Gateway) left(s *session) {
 	}
 	if inputs != nil {
 		inputs.Close()
+	}
+	if commands != nil {
+		commands.left()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"sluice/internal/gateway"
 	"sluice/iot"
@@ -52,6 +53,21 @@ func (c *Client) Invoke(ctx context.Context, id iot.Identity, m iot.MethodCall) 
 	return r, c.post(ctx, "method", url.Values{"id": {id.String()}}, call{
 		Name: m.Name, Payload: m.Payload, ResponseTimeout: m.ResponseTimeout.Seconds(), ConnectTimeout: m.ConnectTimeout.Seconds(),
 	}, &r)
+}
+
+// Command hands a command to a device, and returns how it settled it: completed,
+// rejected or abandoned. It waits for at most timeout, which may be 5 minutes.
+func (c *Client) Command(ctx context.Context, id iot.Identity, m iot.Message, timeout time.Duration) (outcome string, err error) {
+	body := command{Body: m.Body, System: map[string]string{}, Properties: map[string]string{}, Timeout: timeout.Seconds()}
+	for _, v := range m.System {
+		body.System[v.Name.String()] = v.Value
+	}
+	for _, p := range m.Properties {
+		body.Properties[p.Key] = p.Value
+	}
+	var s settled
+	err = c.post(ctx, "command", url.Values{"id": {id.String()}}, body, &s)
+	return s.Outcome, err
 }
 
 // Queues asks what waits.

@@ -10,6 +10,7 @@
 //	GET  /v1/members                       whom the gateway serves, connected or not
 //	GET  /v1/twin?id=ID
 //	POST /v1/method?id=ID                  {"name", "payload", "responseTimeout", "connectTimeout"}, in seconds
+//	POST /v1/command?id=ID                 {"bodyBase64", "systemProperties", "properties", "timeout"}
 //	GET  /v1/queues
 //	POST /v1/purge?queue=NAME
 //	GET  /v1/dead?after=SEQ&max=N          dead letters, oldest first

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,6 +34,7 @@ const (
 	maxHeader  = 16 << 10
 	readHeader = 10 * time.Second
 	stopGrace  = time.Second
+	maxWait    = 5 * time.Minute // for a command to be settled
 )
 
 // Handler answers the requests of this package's comment.
@@ -48,6 +51,7 @@ func (d *Desk) Handler() http.Handler {
 	handle("GET /v1/members", func(*http.Request) (any, error) { return d.Gateway.Members(), nil })
 	handle("GET /v1/twin", d.twin)
 	handle("POST /v1/method", d.method)
+	handle("POST /v1/command", d.command)
 	handle("GET /v1/queues", func(*http.Request) (any, error) { return d.Gateway.Queues() })
 	handle("POST /v1/purge", d.purge)
 	handle("GET /v1/dead", d.dead)
@@ -165,6 +169,48 @@ func (d *Desk) method(r *http.Request) (any, error) {
 	})
 	return Result{result.Status, result.Payload}, err
 }
+
+// command answers when the command is settled, or its time is over.
+func (d *Desk) command(r *http.Request) (any, error) {
+	id, err := iot.ParseIdentity(r.URL.Query().Get("id"))
+	if err != nil {
+		return nil, invalid("id: %v", err)
+	}
+	var c command
+	if err := decode(r, &c); err != nil {
+		return nil, err
+	}
+	m, err := c.message()
+	if err != nil {
+		return nil, err
+	}
+	timeout := seconds(c.Timeout)
+	if timeout <= 0 || timeout > maxWait {
+		return nil, invalid("timeout must be above 0 and at most %v", maxWait)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	outcome, err := d.Gateway.Command(ctx, id, m)
+	return settled{outcomes[outcome]}, err
+}
+
+func (c *command) message() (iot.Message, error) {
+	m := iot.Message{Body: c.Body}
+	for _, name := range slices.Sorted(maps.Keys(c.System)) {
+		system, ok := iot.ParseSystemName(name)
+		if !ok {
+			return m, invalid("there is no system property %q", name)
+		}
+		m.System.Set(system, c.System[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Properties)) {
+		m.Properties.Set(name, c.Properties[name])
+	}
+	return m, nil
+}
+
+// outcomes are the words for how a command was settled.
+var outcomes = map[iot.Outcome]string{iot.Complete: "completed", iot.Abandon: "abandoned", iot.Reject: "rejected"}
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 

@@ -81,6 +81,20 @@ type Result struct {
 	Payload json.RawMessage `json:"payload"`
 }
 
+// command is one for a device, on the wire. System properties have the names that
+// routes know.
+type command struct {
+	Body       []byte            `json:"bodyBase64"`
+	System     map[string]string `json:"systemProperties,omitempty"`
+	Properties map[string]string `json:"properties,omitempty"`
+	Timeout    float64           `json:"timeout"` // seconds
+}
+
+// settled says how a command was: completed, rejected or abandoned.
+type settled struct {
+	Outcome string `json:"outcome"`
+}
+
 // letters are the dead letters that something is done to.
 type letters struct {
 	Letters []uint64 `json:"letters"`

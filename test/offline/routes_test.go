@@ -210,6 +210,7 @@ func TestOnlyModulesOfTheGatewayHaveInputs(t *testing.T) {
 }
 
 func TestTheHubIsToldWhoIsConnected(t *testing.T) {
+	t.Parallel() // it waits for what is told every few seconds
 	s := newSite(t)
 	s.online()
 	device := s.connect(leaf)
