@@ -165,7 +165,7 @@ func (q *queue) next(now time.Time) (*task, time.Time) {
 		switch {
 		case len(d.ready) == 0:
 			if len(d.rests) > 0 {
-				sooner(d.rests[0].due)
+				sooner(later(d.rests[0].due, later(d.until, q.hub.until)))
 			}
 		case q.hub.trying > 0 && q.hub.failures > 0 || d.trying > 0 && d.failures > 0:
 			// What is tried will tell.

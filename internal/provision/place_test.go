@@ -1,0 +1,143 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// watched opens a list and keeps it up to date, quickly, until the test ends.
+func watched(t *testing.T, at string) (*Allow, *safeBuffer) {
+	t.Helper()
+	said := new(safeBuffer)
+	a, err := OpenAllow(t.Context(), at, slog.New(slog.NewTextHandler(said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.every = 5 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); a.Watch(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return a, said
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func TestAFileIsWatchedAndAMistakeInItDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "leaves.txt")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a\n")
+	a, said := watched(t, at)
+	if a.Find("a") != ByID || a.Find("b") != Unlisted {
+		t.Fatal("the list is not read")
+	}
+	write("a\nbb\n")
+	within(t, "the change is seen", func() bool { return a.Find("bb") == ByID })
+	write("a b c d\n")
+	within(t, "the mistake is said", func() bool { return strings.Contains(said.String(), "line 1") })
+	if a.Find("bb") != ByID {
+		t.Error("the list before is not in force")
+	}
+	if err := os.Remove(at); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the loss is said", func() bool { return strings.Contains(said.String(), "no such file") })
+	write("a\nbb\n")
+	write("ccc\n")
+	within(t, "the new file is seen", func() bool { return a.Find("ccc") == ByID && a.Find("a") == Unlisted })
+}
+
+func TestS12_AURLIsReadAndItsSignatureIsNotSaid(t *testing.T) {
+	t.Parallel()
+	var text atomic.Pointer[string]
+	set := func(s string) { text.Store(&s) }
+	set("a")
+	var whole, unchanged atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := *text.Load()
+		if r.URL.Query().Get("sig") != "s3cret" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		if now == "" {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("ETag", `"`+now+`"`)
+		if r.Header.Get("If-None-Match") == `"`+now+`"` {
+			unchanged.Add(1)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		whole.Add(1)
+		_, _ = w.Write([]byte(now))
+	}))
+	defer server.Close()
+	a, said := watched(t, server.URL+"/lists/leaves.txt?sv=1&sig=s3cret")
+	within(t, "the list is asked for again", func() bool { return unchanged.Load() > 1 })
+	if whole.Load() != 1 {
+		t.Errorf("it was sent %d times", whole.Load())
+	}
+	set("b")
+	within(t, "the change is seen", func() bool { return a.Find("b") == ByID })
+	set("")
+	within(t, "the failure is said", func() bool { return strings.Contains(said.String(), "500") })
+	if a.Find("b") != ByID {
+		t.Error("the list before is not in force")
+	}
+	_, err := OpenAllow(t.Context(), server.URL+"/lists/leaves.txt?sig=s3crets", slog.New(slog.DiscardHandler))
+	if err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a wrong signature: %v", err)
+	}
+	server.Close()
+	within(t, "the loss is said", func() bool { return strings.Contains(said.String(), "refused") })
+	_, err = OpenAllow(t.Context(), server.URL+"/x?sig=s3cret", slog.New(slog.DiscardHandler))
+	if err == nil || strings.Contains(err.Error()+said.String(), "s3cret") {
+		t.Errorf("the signature was said: %v\n%s", err, said)
+	}
+}
+
+func TestAListThatIsWrongAtTheStartIsAnError(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "leaves.txt")
+	if _, err := OpenAllow(t.Context(), at, nil); err == nil || !strings.Contains(err.Error(), at) {
+		t.Errorf("no file: %v", err)
+	}
+	if err := os.WriteFile(at, []byte("a b"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenAllow(t.Context(), at, nil); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("a mistake: %v", err)
+	}
+}
