@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"sluice/internal/hub/code"
@@ -128,7 +130,9 @@ func (h *Hub) ApplyContent(device string, content service.ConfigurationContent) 
 	return h.apply(id, c.Settings)
 }
 
-// apply makes settings of an identity, under "", and of modules beside it.
+// apply makes settings of an identity, under "", and of modules beside it: first all
+// modules that are missing, and what the agent is told last, so that it finds the
+// identities and the twins of those that it is to start.
 func (h *Hub) apply(id iot.Identity, settings map[string][]deploy.Setting) error {
 	var todo []iot.Identity
 	for _, module := range deploy.ModuleIDs(settings) {
@@ -148,6 +152,9 @@ func (h *Hub) apply(id iot.Identity, settings map[string][]deploy.Setting) error
 		if err := h.createModule(target); err != nil {
 			return err
 		}
+	}
+	slices.SortStableFunc(todo, func(a, b iot.Identity) int { return cmp.Compare(agent(a), agent(b)) })
+	for _, target := range todo {
 		module := target.Module
 		if target == id {
 			module = "" // its own settings, though it may be a module itself
@@ -157,6 +164,14 @@ func (h *Hub) apply(id iot.Identity, settings map[string][]deploy.Setting) error
 		}
 	}
 	return nil
+}
+
+// agent is 1 for the agent of an edge device, else 0.
+func agent(id iot.Identity) int {
+	if id.Module == iot.EdgeAgentModule {
+		return 1
+	}
+	return 0
 }
 
 // wouldChange reports whether there is something to do for target, and whether it

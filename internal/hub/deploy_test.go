@@ -237,3 +237,31 @@ func TestAContentThatCannotBeChangesNothing(t *testing.T) {
 		t.Errorf("site has %d modules", len(got))
 	}
 }
+
+// An agent that hears of a module starts it at once.
+func TestTheAgentHearsOfModulesWhenTheyAreThere(t *testing.T) {
+	f := newFixture(t)
+	f.create("site", edge)
+	var c service.ConfigurationContent
+	if err := json.Unmarshal([]byte(base), &c); err != nil {
+		t.Fatal(err)
+	}
+	found := make(chan string, 1)
+	s := f.connect(iot.ModuleIdentity("site", iot.EdgeAgentModule), nil)
+	if _, err := s.DesiredChanges(func(json.RawMessage) {
+		filter := iot.ModuleIdentity("site", "filter")
+		if _, ok := f.opt.Registry.Get(filter); !ok {
+			found <- "no module"
+			return
+		}
+		found <- f.desired(filter)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ApplyContent("site", c); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-found; got != `{"level":1}` {
+		t.Errorf("when the agent heard of the module there was %s", got)
+	}
+}
