@@ -23,7 +23,7 @@ func AppendBatch(b, encoded []byte) []byte {
 // nothing: one broken message inside is an error for the whole delivery, so
 // that nothing of it is taken over. At most limit messages are decoded.
 func DecodeBatch(payload []byte, limit int) ([]*Message, error) {
-	var envelope Message
+	var envelope decoded
 	if err := envelope.decode(payload); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,8 @@ import (
 // amqp-value of null.
 //
 // A decoded message aliases the bytes that it was decoded from: Data, and
-// binary values. Its texts are copies, shared per section.
+// binary values. Its texts are copies, and share their memory: who keeps one of
+// them for long clones it.
 type Message struct {
 	Header                *Header
 	DeliveryAnnotations   Fields
@@ -153,56 +154,92 @@ func (p *Properties) encode(e *wire.Encoder) {
 // DecodeMessage decodes the payload of a delivery, which the message aliases.
 // Its error is one for the peer: amqp:decode-error.
 func DecodeMessage(payload []byte) (*Message, error) {
-	m := new(Message)
+	m := new(decoded)
 	if err := m.decode(payload); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return &m.Message, nil
 }
 
-func (m *Message) decode(payload []byte) error {
+// decoded is a message with the sections that nearly every one has.
+type decoded struct {
+	Message
+	header     Header
+	properties Properties
+}
+
+func (m *decoded) decode(payload []byte) error {
+	var boxes wire.Boxes
 	d := wire.NewDecoder(payload)
-	last := uint64(0)
+	d.ShareText(headLen(d))
+	var last, seen uint64
 	for d.Len() > 0 && d.Err() == nil {
 		code := frame.Descriptor(&d)
-		if d.Err() == nil && !sectionMayFollow(last, code) {
+		if d.Err() == nil && !sectionMayFollow(seen, last, code) {
 			return Errorf(ErrDecode, "message: section %#x after %#x", code, last)
 		}
-		m.section(&d, code)
-		last = code
+		m.section(&d, &boxes, code)
+		last, seen = code, seen|1<<(code-frame.CodeHeader)
 	}
 	if d.Err() != nil {
 		return Errorf(ErrDecode, "message: section %#x at byte %d: %v", last, d.Offset(), d.Err())
 	}
+	boxes.Close()
 	return nil
 }
 
-// sectionMayFollow holds the order of [AMQP 3.2]: ascending codes, of which
-// only data and sequence repeat, and one kind of body.
-func sectionMayFollow(last, code uint64) bool {
-	if code == last {
-		return code == frame.CodeData || code == frame.CodeSequence
+// headLen returns the length of the sections before the body.
+func headLen(d wire.Decoder) int {
+	end := 0
+	for d.Len() > 0 {
+		if code := frame.Descriptor(&d); code >= frame.CodeData {
+			break
+		}
+		d.Skip()
+		if d.Err() != nil {
+			break
+		}
+		end = d.Offset()
 	}
-	lastIsBody := last >= frame.CodeData && last <= frame.CodeValue
-	codeIsBody := code >= frame.CodeData && code <= frame.CodeValue
-	return code > last && code >= frame.CodeHeader && code <= frame.CodeFooter && !(lastIsBody && codeIsBody)
+	return end
 }
 
-func (m *Message) section(d *wire.Decoder, code uint64) {
-	if code < frame.CodeData {
-		d.ShareText()
+// bodies are the sections of which a message has one kind, as bits of those seen.
+const bodies = 1<<(frame.CodeData-frame.CodeHeader) | 1<<(frame.CodeSequence-frame.CodeHeader) | 1<<(frame.CodeValue-frame.CodeHeader)
+
+// sectionMayFollow holds [AMQP 3.2]: what stands before the body, the body, which
+// is of one kind, and the footer; each section once, but data and sequence repeat.
+// The order of what stands before the body is not insisted on: a client that was
+// much used (amqp10 for Node) writes properties before annotations, and brokers
+// take it.
+func sectionMayFollow(seen, last, code uint64) bool {
+	if code < frame.CodeHeader || code > frame.CodeFooter {
+		return false
 	}
+	if code == last && (code == frame.CodeData || code == frame.CodeSequence) {
+		return true
+	}
+	if code == frame.CodeFooter {
+		return last != frame.CodeFooter
+	}
+	section, after := uint64(1)<<(code-frame.CodeHeader), bodies|uint64(1)<<(frame.CodeFooter-frame.CodeHeader)
+	return seen&(section|after) == 0
+}
+
+func (m *decoded) section(d *wire.Decoder, boxes *wire.Boxes, code uint64) {
 	switch code {
 	case frame.CodeHeader:
-		m.Header = decodeHeader(d)
+		m.Header = &m.header
+		m.header.decode(d)
 	case frame.CodeDeliveryAnnotations:
-		m.DeliveryAnnotations = wire.DecodePairs[Symbol](d)
+		m.DeliveryAnnotations = wire.DecodePairs[Symbol](d, boxes)
 	case frame.CodeMessageAnnotations:
-		m.Annotations = wire.DecodePairs[Symbol](d)
+		m.Annotations = wire.DecodePairs[Symbol](d, boxes)
 	case frame.CodeProperties:
-		m.Properties = decodeProperties(d)
+		m.Properties = &m.properties
+		m.properties.decode(d, boxes)
 	case frame.CodeApplicationProperties:
-		m.ApplicationProperties = wire.DecodePairs[string](d)
+		m.ApplicationProperties = wire.DecodePairs[string](d, boxes)
 	case frame.CodeData:
 		m.addData(d.Binary())
 	case frame.CodeSequence:
@@ -210,7 +247,7 @@ func (m *Message) section(d *wire.Decoder, code uint64) {
 	case frame.CodeValue:
 		m.Value = d.Value()
 	case frame.CodeFooter:
-		m.Footer = wire.DecodePairs[Symbol](d)
+		m.Footer = wire.DecodePairs[Symbol](d, boxes)
 	}
 }
 
@@ -222,8 +259,8 @@ func (m *Message) addData(b []byte) {
 	m.Data = append(m.Data[:len(m.Data):len(m.Data)], b)
 }
 
-func decodeHeader(d *wire.Decoder) *Header {
-	h := &Header{Priority: normalPriority}
+func (h *Header) decode(d *wire.Decoder) {
+	h.Priority = normalPriority
 	c := d.Composite()
 	if c.Next() {
 		h.Durable = d.Bool()
@@ -241,13 +278,11 @@ func decodeHeader(d *wire.Decoder) *Header {
 		h.DeliveryCount = d.Uint()
 	}
 	c.End()
-	return h
 }
 
-func decodeProperties(d *wire.Decoder) *Properties {
-	p := new(Properties)
+func (p *Properties) decode(d *wire.Decoder, boxes *wire.Boxes) {
 	c := d.Composite()
-	p.MessageID = decodeID(d, &c)
+	decodeID(d, boxes, &c, &p.MessageID)
 	if c.Next() {
 		p.UserID = d.Binary()
 	}
@@ -256,7 +291,7 @@ func decodeProperties(d *wire.Decoder) *Properties {
 			*f = d.Text()
 		}
 	}
-	p.CorrelationID = decodeID(d, &c)
+	decodeID(d, boxes, &c, &p.CorrelationID)
 	for _, f := range []*Symbol{&p.ContentType, &p.ContentEncoding} {
 		if c.Next() {
 			*f = d.Symbol()
@@ -277,18 +312,16 @@ func decodeProperties(d *wire.Decoder) *Properties {
 		p.ReplyToGroupID = d.Text()
 	}
 	c.End()
-	return p
 }
 
 // decodeID reads a message or correlation id [AMQP 3.2.11 to 3.2.14].
-func decodeID(d *wire.Decoder, c *wire.Composite) any {
-	if !c.Next() {
-		return nil
+func decodeID(d *wire.Decoder, boxes *wire.Boxes, c *wire.Composite, id *any) {
+	if !c.Next() || boxes.Value(d, id) {
+		return
 	}
-	switch v := d.Value().(type) {
+	switch (*id).(type) {
 	case uint64, UUID, []byte, string:
-		return v
+		return
 	}
 	d.Fail(wire.ErrType)
-	return nil
 }

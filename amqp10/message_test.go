@@ -60,6 +60,16 @@ func TestMessagesOfEverySectionAndBody(t *testing.T) {
 	}
 }
 
+// The amqp10 library for Node, which Azure's SDKs of 2018 stand on, sends this.
+func TestPropertiesMayStandBeforeAnnotations(t *testing.T) {
+	m, err := DecodeMessage([]byte("\x00\x53\x73\xc0\x09\x06\x40\x40\x40\x40\x40\xa1\x01r" + // correlation id
+		"\x00\x53\x72\xc1\x11\x02\xa3\x09operation\xa1\x03GET" +
+		"\x00\x53\x75\xa0\x01 "))
+	if err != nil || m.Properties.CorrelationID != "r" || m.Annotations.Text("operation") != "GET" || string(m.Data[0]) != " " {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestBrokenMessagesAreDecodeErrors(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"not described":     {0x40},
@@ -122,8 +132,8 @@ func telemetry() *Message {
 }
 
 // TestTelemetryAllocatesOnlyWhatTheCallerGets pins the allocations of the hot
-// path: encoding none; decoding the message, one shared text and one slice per
-// section, and the boxes of values, all of which the caller keeps.
+// path: encoding none; decoding the message with its sections, their text, the
+// annotations, the application properties, and one box for all values.
 func TestTelemetryAllocatesOnlyWhatTheCallerGets(t *testing.T) {
 	m := telemetry()
 	buf, err := m.AppendTo(nil)
@@ -133,9 +143,7 @@ func TestTelemetryAllocatesOnlyWhatTheCallerGets(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { buf, _ = m.AppendTo(buf[:0]) }); n != 0 {
 		t.Errorf("encoding allocates %v times", n)
 	}
-	// 1 message; annotations: text, slice, 1 box; properties: text, struct, 2
-	// boxes; application properties: text, slice, 10 boxes.
-	if n := testing.AllocsPerRun(100, func() { _, err = DecodeMessage(buf) }); n > 20 {
+	if n := testing.AllocsPerRun(100, func() { _, err = DecodeMessage(buf) }); n > 5 {
 		t.Errorf("decoding allocates %v times", n)
 	}
 }

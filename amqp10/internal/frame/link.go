@@ -116,7 +116,7 @@ func DecodeAttach(d *wire.Decoder) (a Attach) {
 		a.Desired = d.Symbols()
 	}
 	if c.Next() {
-		a.Properties = wire.DecodePairs[wire.Symbol](d)
+		a.Properties = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	c.End()
 	return a

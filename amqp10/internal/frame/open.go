@@ -80,7 +80,7 @@ func DecodeOpen(d *wire.Decoder) (o Open) {
 		o.Desired = d.Symbols()
 	}
 	if c.Next() {
-		o.Properties = wire.DecodePairs[wire.Symbol](d)
+		o.Properties = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	c.End()
 	return o
@@ -139,7 +139,7 @@ func DecodeBegin(d *wire.Decoder) (b BeginSession) {
 		b.Desired = d.Symbols()
 	}
 	if c.Next() {
-		b.Properties = wire.DecodePairs[wire.Symbol](d)
+		b.Properties = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	c.End()
 	return b

@@ -109,7 +109,7 @@ func decodeNode(d *wire.Decoder, l *wire.Composite) node {
 		n.dynamic = d.Bool()
 	}
 	if l.Next() {
-		n.nodeProperties = wire.DecodePairs[wire.Symbol](d)
+		n.nodeProperties = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	return n
 }
@@ -130,7 +130,7 @@ func decodeSource(d *wire.Decoder, c *wire.Composite) *Source {
 		s.DistributionMode = d.Symbol()
 	}
 	if l.Next() {
-		s.Filter = wire.DecodePairs[wire.Symbol](d)
+		s.Filter = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	s.DefaultOutcome = decodeOutcome(d, &l)
 	if l.Next() {

@@ -82,7 +82,7 @@ func decodeError(d *wire.Decoder, c *wire.Composite) *Error {
 		e.Description = d.Text()
 	}
 	if l.Next() {
-		e.Info = wire.DecodePairs[wire.Symbol](d)
+		e.Info = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	l.End()
 	return e
@@ -193,7 +193,7 @@ func decodeModified(d *wire.Decoder) Outcome {
 		o.UndeliverableHere = d.Bool()
 	}
 	if l.Next() {
-		o.Annotations = wire.DecodePairs[wire.Symbol](d)
+		o.Annotations = wire.DecodePairs[wire.Symbol](d, nil)
 	}
 	l.End()
 	return o

@@ -135,24 +135,10 @@ func (d *Decoder) ascii(n uint32) Symbol {
 	return Symbol(s)
 }
 
-// ShareText makes the strings of the next value share one copy of its bytes.
-// It suits sections that are small and mostly text; the copy lives as long as
-// any string cut from it.
-func (d *Decoder) ShareText() {
-	end := d.off + min(d.valueLen(), d.end-d.off)
-	d.text, d.textOff = string(d.b[d.off:end]), d.off
-}
-
-// valueLen returns the length of the next value if it is a list or a map.
-func (d *Decoder) valueLen() int {
-	b := d.b[d.off:d.end]
-	switch {
-	case len(b) >= 2 && (b[0] == codeList8 || b[0] == codeMap8):
-		return 2 + int(b[1])
-	case len(b) >= 5 && (b[0] == codeList32 || b[0] == codeMap32):
-		return 5 + int(min(binary.BigEndian.Uint32(b[1:]), 1<<30))
-	}
-	return 0
+// ShareText makes the strings of the next n bytes share one copy of them. It suits
+// what is small and mostly text; the copy lives as long as any string cut from it.
+func (d *Decoder) ShareText(n int) {
+	d.text, d.textOff = string(d.b[d.off:d.off+min(n, d.Len())]), d.off
 }
 
 // scope bounds the decoder to the contents of one list, map or array.

@@ -147,8 +147,9 @@ func (d *Decoder) List() []any {
 }
 
 // DecodePairs decodes a map whose keys are strings or symbols. Other keys are
-// an error: the ulong keys of annotations are reserved [AMQP 3.2.10].
-func DecodePairs[K ~string](d *Decoder) Pairs[K] {
+// an error: the ulong keys of annotations are reserved [AMQP 3.2.10]. boxes may be
+// nil.
+func DecodePairs[K ~string](d *Decoder, boxes *Boxes) Pairs[K] {
 	c := d.code()
 	if c != codeMap8 && c != codeMap32 {
 		d.Fail(ErrType)
@@ -163,7 +164,8 @@ func DecodePairs[K ~string](d *Decoder) Pairs[K] {
 		if d.err != nil {
 			break
 		}
-		p = append(p, Pair[K]{K(d.Text()), d.Value()})
+		p = append(p, Pair[K]{Key: K(d.Text())})
+		boxes.Value(d, &p[len(p)-1].Value)
 	}
 	d.leave(outer)
 	return p
