@@ -40,16 +40,13 @@ func Example() {
 
 // read tells the gateway of every pump, once a second.
 func (f *field) read(ctx context.Context, t *translator.Translator) {
-	for id := range f.pumps {
+	for id := range f.now() {
 		if err := hello(ctx, t, id); err != nil {
 			log.Print(err)
 		}
 	}
 	for ctx.Err() == nil {
-		f.mu.Lock()
-		now := maps.Clone(f.pumps)
-		f.mu.Unlock()
-		for id, on := range now {
+		for id, on := range f.now() {
 			if err := tell(ctx, t, id, on); err != nil {
 				log.Print(err)
 			}
@@ -59,6 +56,12 @@ func (f *field) read(ctx context.Context, t *translator.Translator) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (f *field) now() map[string]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.pumps)
 }
 
 // hello says that a pump has methods.

@@ -27,7 +27,7 @@ func moduleCommand() *cobra.Command {
 		Long:    moduleLong,
 		Example: moduleExamples,
 	}
-	cmd.AddCommand(identityTranslationCommand())
+	cmd.AddCommand(identityTranslationCommand(), mqttBridgeCommand())
 	return cmd
 }
 

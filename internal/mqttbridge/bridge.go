@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -228,7 +229,9 @@ func (b *Bridge) configure(desired json.RawMessage) error {
 	if err != nil {
 		return fmt.Errorf("the mapping stays as it was: %w", err)
 	}
-	b.mapping.Store(m)
-	b.field.remapped()
+	if !reflect.DeepEqual(m, b.mapping.Load()) {
+		b.mapping.Store(m)
+		b.field.remapped()
+	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -29,9 +30,14 @@ type outside struct {
 	kick chan struct{} // of capacity 1: connect anew
 }
 
-// maxWaiting is how many publications of another's broker may wait for the gateway.
-// With more the bridge leaves the broker, and comes back when they are gone.
-const maxWaiting = 4096
+// maxWaiting and maxWaitingBytes are how much of another's broker may wait for the
+// gateway. Most brokers send no more than a few dozen before they are acknowledged.
+// To one that does, the bridge does not listen any more when it has so much, and
+// comes back when that is gone: what it did not acknowledge is then sent again.
+const (
+	maxWaiting      = 4096
+	maxWaitingBytes = 16 << 20
+)
 
 // quality is that of everything between bridge and broker.
 const quality = 1
@@ -61,9 +67,12 @@ type connection struct {
 	client  paho.Client
 	log     *slog.Logger
 	source  source
-	waiting chan paho.Message // to be acknowledged; never full
+	waiting chan paho.Message // to be acknowledged
 	sent    chan sending      // to be acknowledged by the broker
 	lost    chan error        // of capacity 1
+
+	deaf        atomic.Bool  // too much has come
+	outstanding atomic.Int64 // what has come and was not acknowledged
 }
 
 // sending is a publication to the broker.
@@ -84,7 +93,7 @@ func (o *outside) run(ctx context.Context) error {
 			attempt = 0
 		}
 		wait := min(time.Second<<min(attempt, 5), 30*time.Second)
-		if errors.Is(err, errMapping) {
+		if errors.Is(err, errMapping) || errors.Is(err, errFull) {
 			continue
 		}
 		o.of.log.Warn("no connection to the broker", "broker", o.of.cfg.Broker, "error", err, "again", wait)
@@ -98,7 +107,7 @@ func (o *outside) run(ctx context.Context) error {
 
 var (
 	errMapping = errors.New("the topics changed")
-	errFull    = errors.New("too many publications wait for the gateway; the broker keeps the rest")
+	errFull    = errors.New("more had come than may wait for the gateway")
 )
 
 // dialTime is how long connecting and subscribing may take.
@@ -107,12 +116,9 @@ const dialTime = 30 * time.Second
 // serve connects once, and returns why the connection ended. Nothing that arrived
 // over it is left then.
 func (o *outside) serve(ctx context.Context) error {
-	if err := o.drained(ctx); err != nil {
-		return err
-	}
 	c := &connection{
 		of: o, log: o.of.log, lost: make(chan error, 1),
-		waiting: make(chan paho.Message, maxWaiting+1), sent: make(chan sending, maxQueue),
+		waiting: make(chan paho.Message, 2*maxWaiting), sent: make(chan sending, maxQueue),
 	}
 	c.client = paho.NewClient(c.options())
 	defer c.client.Disconnect(100)
@@ -147,18 +153,6 @@ func (o *outside) wait(c *connection) {
 	case <-c.lost:
 	case <-time.After(time.Second):
 	}
-}
-
-// drained waits until nothing of an earlier connection is left.
-func (o *outside) drained(ctx context.Context) error {
-	for o.of.in.size() > 0 {
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }
 
 func (o *outside) use(c *connection) {
@@ -223,19 +217,32 @@ func wait(ctx context.Context, t paho.Token) error {
 // connection would seem dead.
 func (c *connection) arrived(m paho.Message) {
 	b := c.of.of
-	if b.in.size() >= maxWaiting {
-		if m.Qos() == 0 {
-			b.Stats.Dropped.Add(1)
-			return
-		}
-		c.end(errFull)
+	full := b.in.holds(maxWaiting, maxWaitingBytes)
+	switch {
+	case m.Qos() == 0 && (full || c.deaf.Load()):
+		b.Stats.Dropped.Add(1)
+		return
+	case c.deaf.Load():
+		return
+	case full:
+		c.deaf.Store(true) // before it is looked whether anything is outstanding
+		c.comeBack()
 		return
 	}
 	p := &publication{topic: m.Topic(), payload: m.Payload(), qos: mqtt.QoS(m.Qos()), ack: func(error) {}}
 	if m.Qos() > 0 {
+		c.outstanding.Add(1)
 		p.ack = func(err error) { c.settled(m, err) }
 	}
 	b.in.push(&c.source, p)
+}
+
+// comeBack ends a connection that does not listen, when all that it took was
+// acknowledged.
+func (c *connection) comeBack() {
+	if c.deaf.Load() && c.outstanding.Load() == 0 {
+		c.end(errFull)
+	}
 }
 
 // settled has a publication acknowledged, or, because it cannot be, everything
@@ -248,7 +255,7 @@ func (c *connection) settled(m paho.Message, err error) {
 	select {
 	case c.waiting <- m:
 	default: // it comes again
-		c.end(errFull)
+		c.end(errors.New("the broker does not take acknowledgements"))
 	}
 }
 
@@ -258,6 +265,8 @@ func (c *connection) acknowledge(stop <-chan struct{}) {
 		select {
 		case m := <-c.waiting:
 			m.Ack()
+			c.outstanding.Add(-1)
+			c.comeBack()
 		case <-stop:
 			return
 		}

@@ -91,10 +91,11 @@ const (
 	DefaultListen         = "127.0.0.1:1883"
 )
 
-// Load reads the configuration: the file, unless its name is empty, and over it the
+// Load reads the configuration: the file, unless its name is empty, over it the
 // variables SLUICE_MQTT_LISTEN, _BROKER, _PASSWORD_FILE, _OWN_TOPICS, _CLIENT_ID,
-// _USERNAME, _PASSWORD and _CA. Names of files in the file are relative to it.
-func Load(file string) (*Config, error) {
+// _USERNAME, _PASSWORD and _CA, and over these the Listen or Broker of flags. Names
+// of files in the file are relative to it.
+func Load(file string, flags Config) (*Config, error) {
 	c := new(Config)
 	if file != "" {
 		if err := conffile.Load(file, c); err != nil {
@@ -113,6 +114,9 @@ func Load(file string) (*Config, error) {
 		if v := os.Getenv("SLUICE_MQTT_" + name); v != "" {
 			*into = v
 		}
+	}
+	if flags.Listen+flags.Broker != "" {
+		c.Listen, c.Broker = flags.Listen, flags.Broker
 	}
 	if err := c.complete(); err != nil {
 		if file != "" {

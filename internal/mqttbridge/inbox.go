@@ -20,6 +20,8 @@ type publication struct {
 	ack func(error)
 }
 
+func (p *publication) size() int { return len(p.topic) + len(p.payload) }
+
 var errStopped = errors.New("mqttbridge: the bridge stops")
 
 // inbox holds what was published until the gateway takes it. Each source has its
@@ -33,6 +35,7 @@ type inbox struct {
 	ready  []*source // those that have something, in turn
 	greet  map[string]struct{}
 	count  int
+	bytes  int
 	closed bool
 }
 
@@ -60,7 +63,10 @@ func (in *inbox) push(s *source, list ...*publication) {
 		in.ready = append(in.ready, s)
 	}
 	s.waiting = append(s.waiting, list...)
-	in.count += len(list)
+	for _, p := range list {
+		in.count++
+		in.bytes += p.size()
+	}
 	in.mu.Unlock()
 	in.signal()
 }
@@ -97,6 +103,7 @@ func (in *inbox) next() (leaf string, p *publication) {
 	in.ready = in.ready[1:]
 	p, s.waiting = s.waiting[0], s.waiting[1:]
 	in.count--
+	in.bytes -= p.size()
 	if len(s.waiting) > 0 {
 		in.ready = append(in.ready, s)
 	} else {
@@ -112,6 +119,9 @@ func (in *inbox) drop(s *source) {
 	defer in.mu.Unlock()
 	s.gone = true
 	in.count -= len(s.waiting)
+	for _, p := range s.waiting {
+		in.bytes -= p.size()
+	}
 	s.waiting = nil
 	for i, r := range in.ready {
 		if r == s {
@@ -121,10 +131,11 @@ func (in *inbox) drop(s *source) {
 	}
 }
 
-func (in *inbox) size() int {
+// holds reports whether this many publications, or bytes, wait.
+func (in *inbox) holds(count, bytes int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.count
+	return in.count >= count || in.bytes >= bytes
 }
 
 // close refuses what is there and what comes.
@@ -136,7 +147,7 @@ func (in *inbox) close() {
 		rest = append(rest, s.waiting...)
 		s.waiting = nil
 	}
-	in.ready, in.count = nil, 0
+	in.ready, in.count, in.bytes = nil, 0, 0
 	in.mu.Unlock()
 	for _, p := range rest {
 		p.ack(errStopped)

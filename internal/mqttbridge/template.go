@@ -46,7 +46,7 @@ func parseTemplate(text string, names []string) (*template, error) {
 			t.parts = append(t.parts, part{path: strings.Split(path, ".")})
 			continue
 		}
-		if !slices.Contains(names, name) && !contains(builtin, name) {
+		if !slices.Contains(names, name) && !slices.Contains(builtin, name) {
 			return nil, fmt.Errorf("%q: there is no {%s}; there are {%s} and {json:path}", text, name, strings.Join(append(names[:len(names):len(names)], builtin...), "}, {"))
 		}
 		t.parts = append(t.parts, part{name: name})

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/moduleclient"
+	"sluice/internal/mqttbridge"
+	"sluice/translator"
+)
+
+const mqttBridgeLong = `Run the protocol translator for plain MQTT: each device that publishes to
+device/ID/message appears in the hub as a device ID, with telemetry, a twin, methods
+and commands of its own. It needs the identity translation module.
+
+It carries an MQTT broker for such devices, on 127.0.0.1:1883, or is a client of
+another's. A publication of QoS 1 is acknowledged after the gateway has the message.
+
+  device/ID/message                    telemetry
+  device/ID/twin/reported              a patch of reported properties
+  device/ID/method/res/RID/STATUS      the answer to a method
+to subscribe to:
+  device/ID/command                    cloud-to-device messages
+  device/ID/method/NAME/RID            direct methods
+  device/ID/twin/desired               desired properties, all of them
+  device/ID/state                      whether the hub knows the device
+
+The topics and what becomes of payloads are in a configuration file, in TOML or JSON,
+and may be set in the desired properties of the module's twin as well. The deployment
+needs these routes, here for a module ptm-mqtt and an identity module itm:
+
+  FROM /messages/modules/ptm-mqtt/outputs/* INTO BrokeredEndpoint("/modules/itm/inputs/itminput")
+  FROM /messages/modules/itm/outputs/itmdown WHERE moduleId = 'ptm-mqtt' INTO BrokeredEndpoint("/modules/ptm-mqtt/inputs/leaf")`
+
+const mqttBridgeExamples = `  As a module of a deployment, with a broker on every address:
+    "settings": {"image": "sluice", "createOptions": {"Cmd": ["module", "mqtt-bridge", "--listen", "0.0.0.0:1883"]}}
+
+  With mosquitto:
+    sluice module mqtt-bridge --broker tcp://127.0.0.1:1883
+
+  Begin with a commented configuration, and see whether it can be:
+    sluice module mqtt-bridge --example > bridge.toml
+    sluice module mqtt-bridge --config bridge.toml --check`
+
+type mqttBridgeFlags struct {
+	moduleFlags
+	config, listen, broker string
+	check, example         bool
+}
+
+func mqttBridgeCommand() *cobra.Command {
+	f := &mqttBridgeFlags{}
+	cmd := &cobra.Command{
+		Use:     "mqtt-bridge",
+		Short:   "Translate plain MQTT: its devices become leaves",
+		Long:    mqttBridgeLong,
+		Example: mqttBridgeExamples,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runMQTTBridge(cmd, f) },
+	}
+	flags := cmd.Flags()
+	f.add(flags)
+	flags.StringVarP(&f.config, "config", "c", "", "configuration `file`, in TOML, or in JSON if its name ends in .json")
+	flags.StringVar(&f.listen, "listen", "", "`address` of the broker that it carries (default "+mqttbridge.DefaultListen+")")
+	flags.StringVar(&f.broker, "broker", "", "`URL` of another's broker instead: tcp://host:1883 or ssl://host:8883")
+	flags.BoolVar(&f.check, "check", false, "check the configuration, and end")
+	flags.BoolVar(&f.example, "example", false, "print a commented configuration, and end")
+	return cmd
+}
+
+func runMQTTBridge(cmd *cobra.Command, f *mqttBridgeFlags) error {
+	if f.example {
+		_, err := io.WriteString(cmd.OutOrStdout(), mqttbridge.Example)
+		return err
+	}
+	cfg, err := mqttbridge.Load(f.config, mqttbridge.Config{Listen: f.listen, Broker: f.broker})
+	if err != nil {
+		return err
+	}
+	if f.check {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "The configuration is good.")
+		return err
+	}
+	log, err := f.log.logger(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	opt, end, err := f.translator(cmd, log)
+	if err != nil {
+		return err
+	}
+	defer end()
+	b, err := mqttbridge.New(cfg, mqttbridge.Options{Translator: opt, Log: log, Listening: func(net.Addr) { log.Info("ready") }})
+	if err != nil {
+		return err
+	}
+	err = b.Run(cmd.Context())
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return withHint(err, "another broker has the port: give this one another with --listen, or use that with --broker tcp://%s", strings.Replace(cfg.Listen, "0.0.0.0", "127.0.0.1", 1))
+	}
+	return err
+}
+
+// translator says how a protocol translator reaches its gateway, until end is called.
+func (f *moduleFlags) translator(cmd *cobra.Command, log *slog.Logger) (opt translator.Options, end func(), err error) {
+	env, err := f.environment()
+	if err != nil {
+		return opt, nil, err
+	}
+	reach, err := f.options()
+	if err != nil {
+		return opt, nil, err
+	}
+	reach.Log, reach.Product = log, "sluice-"+cmd.Name()
+	client, err := moduleclient.Open(cmd.Context(), env, reach)
+	if err != nil {
+		return opt, nil, err
+	}
+	opt = translator.Options{ModuleID: env.Identity.Module, DeviceID: env.Identity.Device, Connect: client.Connect, Log: log}
+	return opt, client.Close, nil
+}
