@@ -98,7 +98,7 @@ func addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupRun, demoCommand(), hubCommand(), edgeCommand(), provisionCommand())
+	add(groupRun, demoCommand(), hubCommand(), edgeCommand(), moduleCommand(), provisionCommand())
 	add(groupManage, monitorCommand(), deviceCommand(), twinCommand(), methodCommand(), c2dCommand(), queryCommand(), deployCommand(), jobCommand())
 	add(groupManage, gatewayCommand(), listCommand(), logsCommand(), restartCommand())
 	add(groupManage, routeCommand(), certsCommand())
