@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/atomicfile"
 	"sluice/internal/spool"
@@ -26,22 +27,33 @@ type Store struct {
 // parent must. It is for its owner alone. fatal is called, once, when the disk has
 // failed: the process should end.
 func OpenStore(dir string, log *slog.Logger, fatal func(error)) (*Store, error) {
-	if err := makePrivate(dir); err != nil {
+	for _, private := range []string{dir, filepath.Join(dir, "leaves")} {
+		if err := makePrivate(private); err != nil {
+			return nil, fmt.Errorf("translate: %w", err)
+		}
+	}
+	return openStore(dir, nil, spool.Options{Logger: log, Fatal: fatal})
+}
+
+// OpenStoreIn is OpenStore in a file system, for tests of what its crashes leave.
+func OpenStoreIn(files vfs.FS, dir string, log *slog.Logger, fatal func(error)) (*Store, error) {
+	if err := files.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("translate: %w", err)
 	}
+	return openStore(dir, files, spool.Options{Logger: log, Fatal: fatal, FS: files, MinFree: -1, BallastBytes: -1})
+}
+
+func openStore(dir string, files vfs.FS, opt spool.Options) (*Store, error) {
 	state := filepath.Join(dir, "leaves")
-	if err := makePrivate(state); err != nil {
-		return nil, fmt.Errorf("translate: %w", err)
-	}
-	kept, err := spool.Open(filepath.Join(dir, "kept"), spool.Options{Logger: log, Fatal: fatal})
+	kept, err := spool.Open(filepath.Join(dir, "kept"), opt)
 	if err != nil {
 		return nil, fmt.Errorf("translate: %w", err)
 	}
 	cache := pebble.NewCache(2 << 20)
 	defer cache.Unref()
 	db, err := pebble.Open(state, &pebble.Options{
-		Cache: cache, MemTableSize: 1 << 20, MaxOpenFiles: 64,
-		FormatMajorVersion: pebble.FormatValueSeparation, Logger: pebbleLog{log, fatal},
+		FS: files, Cache: cache, MemTableSize: 1 << 20, MaxOpenFiles: 64,
+		FormatMajorVersion: pebble.FormatValueSeparation, Logger: pebbleLog{opt.Logger, opt.Fatal},
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("translate: open %s: %w", state, err), kept.Close())

@@ -1,0 +1,352 @@
+// Package translate tests identity translation whole: a real hub and a real gateway
+// in this process, the identity module between them and a translator, and a cloud
+// that answers the module's requests.
+package translate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/goleak"
+
+	"sluice/internal/gateway"
+	"sluice/internal/hub"
+	"sluice/internal/hub/commands"
+	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/registry"
+	"sluice/internal/hub/twins"
+	"sluice/internal/leafwire"
+	"sluice/internal/moduleclient"
+	"sluice/internal/spool"
+	"sluice/internal/translate"
+	"sluice/iot"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const hostName = "hub.local"
+
+// patience is how long a test waits for what must happen.
+const patience = 60 * time.Second
+
+var (
+	itm     = iot.ModuleIdentity("edge", "itm")
+	ptm     = iot.ModuleIdentity("edge", "ptm")
+	edgeHub = iot.ModuleIdentity("edge", iot.EdgeHubModule)
+)
+
+// routes are those of the documentation.
+const routes = `{"properties":{"desired":{"schemaVersion": "1.1", "routes": {
+	"up": "FROM /messages/modules/ptm/outputs/* INTO BrokeredEndpoint(\"/modules/itm/inputs/itminput\")",
+	"other": "FROM /messages/modules/other/outputs/* INTO BrokeredEndpoint(\"/modules/itm/inputs/itminput\")",
+	"events": "FROM /messages/modules/itm/outputs/itmoutput INTO $upstream",
+	"down": "FROM /messages/modules/itm/outputs/itmdown WHERE moduleId = 'ptm' INTO BrokeredEndpoint(\"/modules/ptm/inputs/leaf\")",
+	"leaves": "FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO $upstream"
+}}}}`
+
+// A site is a hub, a gateway, an identity module and a translator.
+type site struct {
+	t       testing.TB
+	log     *slog.Logger
+	hub     *hub.Hub
+	devices *registry.Store
+	events  *eventlog.Log
+	scope   string // of the edge device
+	edgeKey iot.Secret
+
+	dir         string
+	state       *vfs.MemFS // of the gateway
+	gateway     *gateway.Gateway
+	stopGateway func()
+
+	leaves     *vfs.MemFS // of the module
+	change     func(*translate.Options)
+	module     *translate.Module
+	stopModule func()
+
+	cloud *cloud
+}
+
+func newSite(t testing.TB, change func(*translate.Options)) *site {
+	t.Helper()
+	level := slog.LevelWarn
+	if testing.Verbose() {
+		level = slog.LevelInfo
+	}
+	s := &site{
+		t: t, dir: t.TempDir(), state: vfs.NewMem(), leaves: vfs.NewMem(), change: change,
+		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
+	}
+	s.startHub()
+	edge := s.create(device("edge", func(e *registry.Entry) { e.Edge = true }))
+	s.edgeKey, s.scope = edge.Auth.PrimaryKey, edge.Scope
+	for _, id := range []iot.Identity{itm, ptm, iot.ModuleIdentity("edge", "other")} {
+		e := registry.Entry{}
+		e.Identity, e.Enabled = id, true
+		s.create(e)
+	}
+	_, err := s.hub.PatchTwin(edgeHub, json.RawMessage(routes), "")
+	s.must(err)
+	s.startGateway()
+	s.until("the routes are in force", func() error {
+		var reported struct {
+			Status struct{ Code int } `json:"lastDesiredStatus"`
+		}
+		twin, err := s.hub.Twin(edgeHub)
+		if err == nil {
+			err = json.Unmarshal(twin.Reported.JSON(), &reported)
+		}
+		if err == nil && reported.Status.Code != 200 {
+			err = fmt.Errorf("reported %s", twin.Reported.JSON())
+		}
+		return err
+	})
+	s.cloud = newCloud(s)
+	s.startModule()
+	return s
+}
+
+func device(id string, change func(*registry.Entry)) registry.Entry {
+	e := registry.Entry{}
+	e.Identity, e.Enabled = iot.DeviceIdentity(id), true
+	change(&e)
+	return e
+}
+
+func (s *site) create(e registry.Entry) registry.Entry {
+	s.t.Helper()
+	created, err := s.devices.Create(e)
+	s.must(err)
+	return created[0]
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) startHub() {
+	fs := vfs.NewMem()
+	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
+	s.must(err)
+	s.devices, err = registry.Open(db, registry.Options{})
+	s.must(err)
+	queues, err := commands.Open(db, commands.Options{Generation: s.devices.Generation})
+	s.must(err)
+	s.events, err = eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
+	s.must(err)
+	s.hub, err = hub.New(hub.Options{
+		Hosts: []string{hostName}, Registry: s.devices, Twins: twins.New(db, nil), Events: s.events, Commands: queues,
+	})
+	s.must(err)
+	stop := run(s.hub.Run)
+	s.t.Cleanup(func() {
+		stop()
+		s.must(errors.Join(s.events.Close(), db.Close()))
+	})
+}
+
+func (s *site) startGateway() {
+	s.t.Helper()
+	db, err := pebble.Open("gateway", &pebble.Options{FS: s.state, Logger: silent{}})
+	s.must(err)
+	store, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
+	s.must(err)
+	s.gateway, err = gateway.New(gateway.Options{
+		Device: "edge", HubHost: hostName, Key: s.edgeKey, Parent: s.hub, Spool: store, Dir: s.dir, State: db,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	s.must(err)
+	stop := run(s.gateway.Run)
+	s.stopGateway = sync.OnceFunc(func() {
+		stop()
+		s.must(errors.Join(store.Close(), db.Close()))
+	})
+	s.t.Cleanup(func() { s.stopGateway() })
+}
+
+// A front is a gateway that may be replaced by its successor.
+type front struct{ s *site }
+
+func (f front) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	return f.s.gateway.Connect(ctx, creds, client)
+}
+
+// client is the way of a module to the gateway.
+func (s *site) client(id iot.Identity) *moduleclient.Client {
+	s.t.Helper()
+	e, _ := s.devices.Get(id)
+	c, err := moduleclient.Over(front{s}, moduleclient.Environment{Identity: id, Hub: hostName, Key: e.Auth.PrimaryKey}, moduleclient.Options{})
+	s.must(err)
+	return c
+}
+
+// fast makes everything that waits wait less.
+var fast = translate.Patience{
+	AskAgain: 2 * time.Second, AskLongest: 4 * time.Second, Refusal: time.Hour, Doubt: 200 * time.Millisecond,
+	Retry: 20 * time.Millisecond, RetryLongest: 200 * time.Millisecond,
+}
+
+func (s *site) startModule() {
+	s.t.Helper()
+	store, err := translate.OpenStoreIn(s.leaves, "module", slog.New(slog.DiscardHandler), func(err error) { s.t.Error(err) })
+	s.must(err)
+	client := s.client(itm)
+	opt := translate.Options{Gateway: client, Kept: store.Kept, State: store.State, Log: s.log, Patience: fast, RegisterRate: 1e6}
+	if s.change != nil {
+		s.change(&opt)
+	}
+	s.module, err = translate.New(opt)
+	s.must(err)
+	m := s.module
+	stop := run(func(ctx context.Context) { s.must(m.Run(ctx)) })
+	s.stopModule = sync.OnceFunc(func() {
+		stop()
+		client.Close()
+		s.must(store.Close())
+	})
+	s.t.Cleanup(func() { s.stopModule() })
+}
+
+func (s *site) restartModule() {
+	s.t.Helper()
+	s.stopModule()
+	s.startModule()
+}
+
+// run runs something until stop, which waits for its end.
+func run(f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() { f(ctx) })
+	return func() {
+		cancel()
+		group.Wait()
+	}
+}
+
+// until tries until there is no error.
+func (s *site) until(what string, try func() error) {
+	s.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+// receive waits for something on a channel.
+func receive[T any](t testing.TB, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing came", what)
+		panic("not reached")
+	}
+}
+
+type silent struct{}
+
+func (silent) Infof(string, ...any)              {}
+func (silent) Errorf(string, ...any)             {}
+func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// A translator is a module that speaks for leaves.
+type translator struct {
+	s       *site
+	id      iot.Identity
+	session iot.Session
+	client  *moduleclient.Client
+	down    chan iot.Message // what the module told it; nil unless listening
+	sub     iot.Subscription
+}
+
+// translator connects a translator; buffer is how much it can be told before it
+// looks, 0 if it is not to listen.
+func (s *site) translator(id iot.Identity, buffer int) *translator {
+	s.t.Helper()
+	t := &translator{s: s, id: id, client: s.client(id)}
+	var err error
+	s.until("the translator connects", func() error {
+		t.session, err = t.client.Connect(s.t.Context(), iot.Client{})
+		return err
+	})
+	s.t.Cleanup(t.close)
+	if buffer == 0 {
+		return t
+	}
+	t.down = make(chan iot.Message, buffer)
+	t.sub, err = t.session.Inputs(func(d iot.Delivery) {
+		t.down <- d.Message
+		go func() { // a delivery must not settle itself
+			_ = t.session.Settle(context.Background(), d.LockToken, iot.Complete)
+			t.sub.Grant(1)
+		}()
+	})
+	s.must(err)
+	t.sub.Grant(16)
+	return t
+}
+
+func (t *translator) close() {
+	_ = t.session.Close()
+	t.client.Close()
+}
+
+func (t *translator) route(leaf string) leafwire.Route {
+	return leafwire.Route{Leaf: leaf, Module: t.id.Module}
+}
+
+// say sends messages to the identity module, and waits until the gateway has them.
+func (t *translator) say(msgs ...iot.Message) {
+	t.s.t.Helper()
+	for i := range msgs {
+		msgs[i].System.Set(iot.OutputName, "out")
+	}
+	done := make(chan error, 1)
+	t.session.Send(msgs, func(err error) { done <- err })
+	t.s.must(receive(t.s.t, done, "the gateway takes messages"))
+}
+
+// tell sends telemetry of a leaf.
+func (t *translator) tell(leaf string, bodies ...string) {
+	t.s.t.Helper()
+	for _, b := range bodies {
+		t.say(t.route(leaf).Telemetry(iot.Message{Body: []byte(b)}))
+	}
+}
+
+// hears waits for a message of a type for a leaf.
+func (t *translator) hears(leaf, kind string) iot.Message {
+	t.s.t.Helper()
+	for {
+		m := receive(t.s.t, t.down, kind)
+		r, err := leafwire.RouteOf(&m)
+		got, kindErr := leafwire.Type(&m)
+		t.s.must(errors.Join(err, kindErr))
+		if r.Leaf == leaf && got == kind {
+			return m
+		}
+	}
+}
