@@ -2,7 +2,6 @@ package webhead
 
 import (
 	"crypto/sha256"
-	"time"
 
 	"sluice/internal/hub/code"
 	"sluice/internal/sas"
@@ -20,7 +19,7 @@ func (c *call) admit(rt *route) (leave func(), err error) {
 	}
 	version := c.r.URL.Query().Get("api-version")
 	// The SDK for Node names none when a module calls a method.
-	if err := checkVersion(version); err != nil && (version != "" || rt.as != invoker) {
+	if err := code.CheckAPIVersion(version); err != nil && (version != "" || rt.as != invoker) {
 		return nil, err
 	}
 	if c.id, err = c.caller(rt.as); err != nil {
@@ -46,19 +45,6 @@ func (c *call) admit(rt *route) (leave func(), err error) {
 		return nil, err
 	}
 	return c.session.leave, nil
-}
-
-// checkVersion wants a date, such as 2021-04-12 or 2017-11-08-preview.
-func checkVersion(v string) error {
-	const form = "2006-01-02"
-	date := v
-	if len(v) == len(form+"-preview") && v[len(form):] == "-preview" {
-		date = v[:len(form)]
-	}
-	if _, err := time.Parse(form, date); err != nil {
-		return code.Errorf(code.InvalidProtocolVersion, "request", iot.Identity{}, "the query has no api-version, such as api-version=2021-04-12, or one that is not known")
-	}
-	return nil
 }
 
 // caller is who the request says that it is.

@@ -11,6 +11,8 @@ package code
 
 import (
 	"errors"
+	"strings"
+	"time"
 
 	"sluice/iot"
 )
@@ -166,4 +168,19 @@ func Of(err error) Code {
 		return c
 	}
 	return byKind[iot.KindOf(err)]
+}
+
+// CheckAPIVersion checks the api-version of a request: a date since the first
+// preview of the service, such as 2021-04-12 or 2017-11-08-preview. What is answered
+// has the forms of the last version that Microsoft's SDKs send, which readers of the
+// others understand too; so a date that is nobody's version is as good.
+func CheckAPIVersion(v string) error {
+	if v == "" {
+		return Errorf(InvalidProtocolVersion, "request", iot.Identity{}, "the query has no api-version, such as api-version=2021-04-12")
+	}
+	date := strings.TrimSuffix(v, "-preview")
+	if _, err := time.Parse(time.DateOnly, date); err != nil || date < "2015" {
+		return Errorf(InvalidProtocolVersion, "request", iot.Identity{}, "api-version %.50q is not known; 2021-04-12 is", v)
+	}
+	return nil
 }

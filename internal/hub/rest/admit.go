@@ -13,7 +13,7 @@ import (
 // admit decides whether the caller may use the route.
 func (c *call) admit(rt *route) error {
 	if !rt.unversioned {
-		if err := c.checkVersion(); err != nil {
+		if err := code.CheckAPIVersion(c.r.URL.Query().Get("api-version")); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 
 	"sluice/internal/hub/code"
@@ -31,28 +30,6 @@ type answer struct {
 	etag   string // without quotes
 	body   any    // marshalled to JSON; nil for none
 	header http.Header
-}
-
-// apiVersions are those that Microsoft's service SDKs, tools and gateways send.
-// The forms written here are those of the last one, which readers of the others
-// understand too.
-var apiVersions = []string{
-	"2016-02-03", "2016-11-14",
-	"2017-06-30", "2017-08-21-preview", "2017-11-08-preview",
-	"2018-04-01", "2018-06-30", "2018-08-30-preview",
-	"2019-03-30", "2019-07-01-preview", "2019-10-01",
-	"2020-03-01", "2020-03-13", "2020-05-31-preview", "2020-06-30-preview", "2020-09-30",
-	"2021-04-12",
-}
-
-func (c *call) checkVersion() error {
-	switch v := c.r.URL.Query().Get("api-version"); {
-	case v == "":
-		return code.Errorf(code.InvalidProtocolVersion, "request", iot.Identity{}, "the query has no api-version, such as api-version=2021-04-12")
-	case !slices.Contains(apiVersions, v):
-		return code.Errorf(code.InvalidProtocolVersion, "request", iot.Identity{}, "api-version %q is not known; 2021-04-12 is", v)
-	}
-	return nil
 }
 
 // identity is the device or module that the path names.
