@@ -19,7 +19,8 @@ type line struct {
 	conn   *amqp10.Conn
 	err    error
 	tokens tokenDesk
-	heard  atomic.Int64 // when the hub last answered something, in ns since 1970
+	heard  atomic.Int64  // when the hub last answered something, in ns since 1970
+	doubts chan struct{} // of one who is to ask the hub whether it hears us
 
 	// Guarded by pool.mu.
 	users    int // sessions, and those that are about to be
@@ -70,7 +71,7 @@ func (p *Pool) line(ctx context.Context) (*line, error) {
 // context ends that: it is given up when nobody waits any more. [p.mu held]
 func (p *Pool) dial() *line {
 	ctx, giveUp := context.WithTimeout(context.Background(), p.cfg.ConnectTimeout)
-	l := &line{pool: p, giveUp: giveUp, ready: make(chan struct{}), sessions: make(map[*session]struct{})}
+	l := &line{pool: p, giveUp: giveUp, ready: make(chan struct{}), doubts: make(chan struct{}, 1), sessions: make(map[*session]struct{})}
 	l.tokens.line = l
 	p.lines = append(p.lines, l)
 	p.wg.Go(func() { l.run(ctx) })
@@ -87,9 +88,10 @@ func (l *line) run(ctx context.Context) {
 		close(l.ready)
 		return
 	}
+	l.answered()
 	close(l.ready)
 	l.closeIfUnused()
-	<-l.conn.Done()
+	l.watch()
 }
 
 func (l *line) open(ctx context.Context) error {
@@ -125,18 +127,6 @@ func (l *line) Attach(r *amqp10.LinkRequest) {
 func (l *line) Closed(err error) {
 	for _, s := range l.leave() {
 		s.end(lost(s.id, err))
-	}
-}
-
-// answered notes that the hub has answered something that we sent.
-func (l *line) answered() { l.heard.Store(time.Now().UnixNano()) }
-
-// doubt is called when something that was sent at since was not answered in time.
-// If nothing else was answered either, what we send does not arrive, whatever comes
-// back: the connection is closed.
-func (l *line) doubt(since time.Time) {
-	if l.heard.Load() < since.UnixNano() {
-		l.conn.CloseWith(amqp10.Errorf(amqp10.ErrConnectionForced, "nothing was answered since %s", since.UTC().Format(time.RFC3339)))
 	}
 }
 

@@ -25,7 +25,8 @@ type Config struct {
 	// is given up: 30 s, if zero.
 	OperationTimeout time.Duration
 	// KeepAlive is how soon a silent hub is noticed, roughly: 30 s, if zero; at
-	// least 2 s.
+	// least 2 s. One that talks and does not hear is noticed after half as long
+	// again.
 	KeepAlive time.Duration
 	// Identities is how many sessions share a connection: 995, if zero, which is
 	// what IoT Hub allows.
