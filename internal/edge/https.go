@@ -55,7 +55,7 @@ func (e *Edge) serveHTTPS(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(ended); _ = e.web.Close() }) // never fails
-	handler := scopeapi.Handler(e.gateway, e.web, e.log)                             // for gateways below
+	handler := scopeapi.Handler(e.gateway, e.relay(e.web), e.log)                    // for gateways below
 	err := webhead.Serve(ctx, e.webFrom, handler, webhead.ServeOptions{
 		TLS: tlsx.ServerConfig(e.cert.Certificate), Grace: drainGrace, Log: e.log,
 	})

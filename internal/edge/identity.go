@@ -5,12 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"sluice/internal/sas"
@@ -46,6 +42,7 @@ func (e *Edge) createIdentity(ctx context.Context, module string) error {
 	}
 	defer answer.Body.Close() //nolint:errcheck // was only read
 	if answer.StatusCode < 300 || answer.StatusCode == http.StatusConflict {
+		e.learn(ctx, id)
 		return nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10)) // for people
@@ -65,9 +62,7 @@ func (e *Edge) identityRequest(ctx context.Context, id iot.Identity) (*http.Requ
 	if err != nil {
 		return nil, err
 	}
-	target := fmt.Sprintf("https://%s/devices/%s/modules/%s?api-version=%s", net.JoinHostPort(hubAddress(e.cfg), strconv.Itoa(e.cfg.Hub.HTTPSPort)),
-		url.PathEscape(id.Device), url.PathEscape(id.Module), identityVersion)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, target, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, e.modulesURL(id, "api-version="+identityVersion), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 
 	"sluice/iot"
 )
@@ -93,6 +94,31 @@ func (g *Gateway) edgeBelow(ctx context.Context, creds iot.Credentials) (iot.Reg
 		return iot.Registration{}, iot.Errorf(iot.Forbidden, "scope", creds.Identity, "only the $edgeHub module of an edge device may ask")
 	}
 	return edge, nil
+}
+
+// EdgeBelow reports whether creds prove to be an edge device below this gateway: nil,
+// or why not.
+func (g *Gateway) EdgeBelow(ctx context.Context, creds iot.Credentials) error {
+	_, err := g.auth.Authenticate(creds)
+	if err != nil && g.Online() && creds.Identity.Validate() == nil && g.scope.Lookup(ctx, creds.Identity) {
+		_, err = g.auth.Authenticate(creds)
+	}
+	if err != nil {
+		return err
+	}
+	edge, ok := g.scope.Registration(creds.Identity)
+	if !ok || !edge.Edge || creds.Identity.IsModule() || creds.Identity.Device == g.opt.Device {
+		return iot.Errorf(iot.Forbidden, "nested", creds.Identity, "only an edge device below this gateway may ask")
+	}
+	return nil
+}
+
+// Learn asks the hub about an identity that the caller knows to have changed.
+func (g *Gateway) Learn(ctx context.Context, id iot.Identity) error {
+	if err := g.scope.Learn(ctx, id); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
 }
 
 // RefreshScope asks the hub at once whom the gateway may serve, which it does by

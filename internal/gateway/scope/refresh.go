@@ -101,6 +101,14 @@ func (c *Cache) Lookup(ctx context.Context, id iot.Identity) bool {
 	return true
 }
 
+// Learn asks the hub about one identity, whenever it was asked for before: the caller
+// knows that it has changed.
+func (c *Cache) Learn(ctx context.Context, id iot.Identity) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	return c.lookup(ctx, id)
+}
+
 func (c *Cache) lookup(ctx context.Context, id iot.Identity) error {
 	creds, err := c.opt.Credentials()
 	if err != nil {
