@@ -19,8 +19,7 @@ type line struct {
 	conn   *amqp10.Conn
 	err    error
 	tokens tokenDesk
-	heard  atomic.Int64  // when the hub last answered something, in ns since 1970
-	doubts chan struct{} // of one who is to ask the hub whether it hears us
+	heard  atomic.Int64 // when the hub last answered something, in ns since 1970
 
 	// Guarded by pool.mu.
 	users    int // sessions, and those that are about to be
@@ -71,7 +70,7 @@ func (p *Pool) line(ctx context.Context) (*line, error) {
 // context ends that: it is given up when nobody waits any more. [p.mu held]
 func (p *Pool) dial() *line {
 	ctx, giveUp := context.WithTimeout(context.Background(), p.cfg.ConnectTimeout)
-	l := &line{pool: p, giveUp: giveUp, ready: make(chan struct{}), doubts: make(chan struct{}, 1), sessions: make(map[*session]struct{})}
+	l := &line{pool: p, giveUp: giveUp, ready: make(chan struct{}), sessions: make(map[*session]struct{})}
 	l.tokens.line = l
 	p.lines = append(p.lines, l)
 	p.wg.Go(func() { l.run(ctx) })

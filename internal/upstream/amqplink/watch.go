@@ -11,23 +11,18 @@ import (
 // A connection can be dead in one direction. If nothing comes, the engine's idle
 // time-out ends it. If what we send does not arrive, the hub's heartbeats come all
 // the same, for minutes; therefore it is watched that the hub answers. Whatever it
-// answers counts; when there was nothing to answer for a while, or something was
-// not answered in time, it is asked to begin a session, which every peer must do.
+// answers counts; when that was nothing for a while, it is asked to begin a session,
+// which every peer must do.
 
 // answered notes that the hub has answered something that we sent.
 func (l *line) answered() { l.heard.Store(time.Now().UnixNano()) }
 
 // doubt is called when something that was sent at since was not answered in time.
 // If nothing else was answered either, what we send does not arrive, whatever comes
-// back: the connection is closed. Otherwise the hub is asked.
+// back: the connection is closed.
 func (l *line) doubt(since time.Time) {
 	if l.heard.Load() < since.UnixNano() {
 		l.giveUpOn(since)
-		return
-	}
-	select {
-	case l.doubts <- struct{}{}:
-	default:
 	}
 }
 
@@ -45,8 +40,6 @@ func (l *line) watch() {
 		select {
 		case <-l.conn.Done():
 			return
-		case <-l.doubts:
-			l.ask()
 		case <-timer.C:
 			if l.silence() >= every {
 				l.ask()
