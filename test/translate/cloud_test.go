@@ -76,7 +76,7 @@ func (c *cloud) take(ctx context.Context, m *iot.Message) {
 		return
 	}
 	e, err := leafwire.ParseEvent(m.Body)
-	if err != nil || e.EdgeDeviceID != sender.Device || e.EdgeModuleID != sender.Module || e.HubHostname != hostName {
+	if err != nil || e.EdgeDeviceID != sender.Device || e.EdgeModuleID != sender.Module || e.HubHostname != c.s.name {
 		c.s.t.Errorf("event %s: %v", m.Body, err)
 		return
 	}

@@ -33,8 +33,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const hostName = "hub.local"
-
 // patience is how long a test waits for what must happen.
 const patience = 60 * time.Second
 
@@ -56,6 +54,7 @@ const routes = `{"properties":{"desired":{"schemaVersion": "1.1", "routes": {
 // A site is a hub, a gateway, an identity module and a translator.
 type site struct {
 	t       testing.TB
+	name    string // host name of the hub
 	log     *slog.Logger
 	hub     *hub.Hub
 	devices *registry.Store
@@ -73,20 +72,37 @@ type site struct {
 	module     *translate.Module
 	stopModule func()
 
-	cloud *cloud
+	client func(iot.Identity) *moduleclient.Client // of a module
+	cloud  *cloud
 }
 
+// newSite starts a site in memory, with changes to the module's options.
 func newSite(t testing.TB, change func(*translate.Options)) *site {
 	t.Helper()
+	s := prepare(t, change)
+	s.startHub()
+	s.populate()
+	s.startGateway()
+	s.begin()
+	return s
+}
+
+func prepare(t testing.TB, change func(*translate.Options)) *site {
 	level := slog.LevelWarn
 	if testing.Verbose() {
 		level = slog.LevelInfo
 	}
 	s := &site{
-		t: t, dir: t.TempDir(), state: vfs.NewMem(), leaves: vfs.NewMem(), change: change,
+		t: t, name: "hub.local", dir: t.TempDir(), state: vfs.NewMem(), leaves: vfs.NewMem(), change: change,
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
 	}
-	s.startHub()
+	s.client = s.clientInMemory
+	return s
+}
+
+// populate registers the gateway and its modules, and deploys the routes.
+func (s *site) populate() {
+	s.t.Helper()
 	edge := s.create(device("edge", func(e *registry.Entry) { e.Edge = true }))
 	s.edgeKey, s.scope = edge.Auth.PrimaryKey, edge.Scope
 	for _, id := range []iot.Identity{itm, ptm, iot.ModuleIdentity("edge", "other")} {
@@ -96,7 +112,11 @@ func newSite(t testing.TB, change func(*translate.Options)) *site {
 	}
 	_, err := s.hub.PatchTwin(edgeHub, json.RawMessage(routes), "")
 	s.must(err)
-	s.startGateway()
+}
+
+// begin waits for the gateway, and starts cloud and module.
+func (s *site) begin() {
+	s.t.Helper()
 	s.until("the routes are in force", func() error {
 		var reported struct {
 			Status struct{ Code int } `json:"lastDesiredStatus"`
@@ -112,7 +132,6 @@ func newSite(t testing.TB, change func(*translate.Options)) *site {
 	})
 	s.cloud = newCloud(s)
 	s.startModule()
-	return s
 }
 
 func device(id string, change func(*registry.Entry)) registry.Entry {
@@ -147,7 +166,7 @@ func (s *site) startHub() {
 	s.events, err = eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
 	s.must(err)
 	s.hub, err = hub.New(hub.Options{
-		Hosts: []string{hostName}, Registry: s.devices, Twins: twins.New(db, nil), Events: s.events, Commands: queues,
+		Hosts: []string{s.name}, Registry: s.devices, Twins: twins.New(db, nil), Events: s.events, Commands: queues,
 	})
 	s.must(err)
 	stop := run(s.hub.Run)
@@ -164,7 +183,7 @@ func (s *site) startGateway() {
 	store, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
 	s.must(err)
 	s.gateway, err = gateway.New(gateway.Options{
-		Device: "edge", HubHost: hostName, Key: s.edgeKey, Parent: s.hub, Spool: store, Dir: s.dir, State: db,
+		Device: "edge", HubHost: s.name, Key: s.edgeKey, Parent: s.hub, Spool: store, Dir: s.dir, State: db,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	s.must(err)
@@ -183,11 +202,11 @@ func (f front) Connect(ctx context.Context, creds iot.Credentials, client iot.Cl
 	return f.s.gateway.Connect(ctx, creds, client)
 }
 
-// client is the way of a module to the gateway.
-func (s *site) client(id iot.Identity) *moduleclient.Client {
+// clientInMemory is the way of a module to a gateway in this process.
+func (s *site) clientInMemory(id iot.Identity) *moduleclient.Client {
 	s.t.Helper()
 	e, _ := s.devices.Get(id)
-	c, err := moduleclient.Over(front{s}, moduleclient.Environment{Identity: id, Hub: hostName, Key: e.Auth.PrimaryKey}, moduleclient.Options{})
+	c, err := moduleclient.Over(front{s}, moduleclient.Environment{Identity: id, Hub: s.name, Key: e.Auth.PrimaryKey}, moduleclient.Options{})
 	s.must(err)
 	return c
 }
