@@ -53,16 +53,17 @@ func (t Twin) Report(patch json.RawMessage, now time.Time) (Twin, error) {
 }
 
 // Patch applies the body of the service's PATCH, {"tags": {…}, "properties":
-// {"desired": {…}}}, by merging. A part that is missing or null is left as it
-// is, and so are reported properties. Either all of it is applied or nothing.
+// {"desired": {…}}}, by merging. A part that is missing is left as it is, and so
+// are reported properties; a part that is null is emptied, as anything that is
+// null in a patch is removed. Either all of it is applied or nothing.
 func (t Twin) Patch(body json.RawMessage, now time.Time) (Twin, error) {
-	return t.apply(body, now, Document.Merge)
+	return t.apply(body, now, Document.mergeOrEmpty)
 }
 
 // Replace applies the body of the service's PUT: tags and desired properties
 // become what body has. A part that is missing or null is left as it is.
 func (t Twin) Replace(body json.RawMessage, now time.Time) (Twin, error) {
-	return t.apply(body, now, Document.Replace)
+	return t.apply(body, now, Document.replaceUnlessNull)
 }
 
 func (t Twin) apply(body json.RawMessage, now time.Time, write func(Document, json.RawMessage, time.Time) (Document, error)) (Twin, error) {
@@ -77,12 +78,12 @@ func (t Twin) apply(body json.RawMessage, now time.Time, write func(Document, js
 	}
 	next := t
 	var err error
-	if given(parts.Tags) {
+	if parts.Tags != nil {
 		if next.Tags, err = write(t.Tags, parts.Tags, now); err != nil {
 			return t, err
 		}
 	}
-	if parts.Properties != nil && given(parts.Properties.Desired) {
+	if parts.Properties != nil && parts.Properties.Desired != nil {
 		if next.Desired, err = write(t.Desired, parts.Properties.Desired, now); err != nil {
 			return t, err
 		}
@@ -91,7 +92,21 @@ func (t Twin) apply(body json.RawMessage, now time.Time, write func(Document, js
 	return next, nil
 }
 
-func given(part json.RawMessage) bool { return len(part) > 0 && string(part) != "null" }
+func (d Document) mergeOrEmpty(part json.RawMessage, now time.Time) (Document, error) {
+	if isNull(part) {
+		return d.Replace(json.RawMessage("{}"), now)
+	}
+	return d.Merge(part, now)
+}
+
+func (d Document) replaceUnlessNull(part json.RawMessage, now time.Time) (Document, error) {
+	if isNull(part) {
+		return d, nil
+	}
+	return d.Replace(part, now)
+}
+
+func isNull(part json.RawMessage) bool { return string(part) == "null" }
 
 // ForDevice is the part of t that its device sees.
 func (t Twin) ForDevice() iot.Twin {

@@ -112,6 +112,27 @@ func TestReplaceLeavesWhatTheBodyDoesNotName(t *testing.T) {
 	}
 }
 
+func TestPatchOfNullEmptiesWhatItNames(t *testing.T) {
+	full, err := New(epoch).Patch(json.RawMessage(`{"tags":{"a":1},"properties":{"desired":{"b":{"c":1}}}}`), epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ patch, tags, desired, told string }{
+		{`{"properties":{"desired":null}}`, `{"a":1}`, `{}`, `{"b":null,"$version":3}`},
+		{`{"tags":null}`, `{}`, `{"b":{"c":1}}`, ""},
+		{`{"tags": null ,"properties":null}`, `{}`, `{"b":{"c":1}}`, ""},
+		{`{"tags":{},"properties":{}}`, `{"a":1}`, `{"b":{"c":1}}`, ""},
+	} {
+		tw, err := full.Patch(json.RawMessage(c.patch), epoch)
+		if err != nil || string(tw.Tags.JSON()) != c.tags || string(tw.Desired.JSON()) != c.desired {
+			t.Errorf("%s: tags %s, desired %s, %v", c.patch, tw.Tags.JSON(), tw.Desired.JSON(), err)
+		}
+		if told := string(tw.Desired.Change(full.Desired)); c.told != "" && told != c.told {
+			t.Errorf("%s: the device is told %s, want %s", c.patch, told, c.told)
+		}
+	}
+}
+
 func TestDeviceSeesBareProperties(t *testing.T) {
 	tw, err := New(epoch).Patch(json.RawMessage(`{"tags":{"secret":1},"properties":{"desired":{"a":1.0}}}`), epoch)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"sluice/internal/pki"
 	"sluice/internal/sas"
 	"sluice/internal/service"
+	"sluice/iot"
 )
 
 func config(dir string) Config {
@@ -81,6 +83,44 @@ func TestAHubThatIsStartedAgainIsTheSame(t *testing.T) {
 	got, err := client(t, again, registry.ReadPolicy).Device(t.Context(), "pump")
 	if err != nil || got.Authentication.SymmetricKey.PrimaryKey != d.Authentication.SymmetricKey.PrimaryKey {
 		t.Errorf("the device: %+v, %v", got, err)
+	}
+}
+
+// A device that polls is told at once that there is nothing, as by Azure: one that
+// drains its queue would otherwise wait for what it is just giving back.
+func TestAPollIsAnsweredAtOnce(t *testing.T) {
+	h, _ := run(t, config(filepath.Join(t.TempDir(), "hub")))
+	d, err := client(t, h, registry.Owner).CreateDevice(t.Context(), service.Device{DeviceID: "pump"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := sas.Sign(d.Authentication.SymmetricKey.PrimaryKey, sas.Resource{Host: "127.0.0.1", Identity: iot.Identity{Device: "pump"}}, "", time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(h.RootPEM())
+	c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer c.CloseIdleConnections()
+	begun := time.Now()
+	const polls = 60
+	for range polls {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+h.HTTPSAddr().String()+"/devices/pump/messages/devicebound?api-version=2021-04-12", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", token)
+		got, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		if got.StatusCode != http.StatusNoContent {
+			t.Fatalf("%s, want 204", got.Status)
+		}
+	}
+	if took := time.Since(begun); took > polls/2*time.Second {
+		t.Errorf("%d polls took %s: the hub waits for what it knows", polls, took)
 	}
 }
 

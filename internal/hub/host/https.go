@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"sluice/internal/amqphead"
 	"sluice/internal/auth"
@@ -30,7 +31,10 @@ func (h *Host) openHTTPS(names []string, roots func() *x509.CertPool, subscripti
 		}).Server(),
 		Visit: h.hub.Visit,
 		Files: h.hub,
-		Log:   h.cfg.Log,
+		// A hub knows at once whether it has a command. A device that asks again while it
+		// gives one back is not to get the same one in that breath, ten times over.
+		Patience: time.Nanosecond,
+		Log:      h.cfg.Log,
 	})
 	h.https = h.api(names, roots)
 }

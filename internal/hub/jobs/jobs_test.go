@@ -378,7 +378,7 @@ func TestAJobWaitsForItsStartAndTakesNoLongerThanItMay(t *testing.T) {
 		}
 		j.JobID, j.QueryCondition, j.StartTime, j.MaxExecutionTime = "j", "*", service.Time{Time: start}, 60
 		created, err := w.Create(j)
-		if err != nil || created.Status != service.JobScheduled {
+		if err != nil || created.Status != service.JobQueued {
 			t.Fatalf("%s, %v", created.Status, err)
 		}
 		time.Sleep(3*time.Hour - time.Minute)

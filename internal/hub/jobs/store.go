@@ -149,8 +149,10 @@ func (s *Store) put(b *pebble.Batch, j *job) error {
 	return nil
 }
 
-// Create adds a job, which is returned as it was stored. Errors carry a
-// [code.Code]: JobAlreadyExists, TooManyActiveJobs, ArgumentInvalid, ArgumentNull.
+// Create adds a job, which is returned as it was stored, but as one that is
+// queued: that is what a service is told, as in Azure, even of a job for later.
+// Errors carry a [code.Code]: JobAlreadyExists, TooManyActiveJobs, ArgumentInvalid,
+// ArgumentNull.
 func (s *Store) Create(form service.Job) (service.Job, error) {
 	now := s.now()
 	p, err := parse(&form)
@@ -181,6 +183,7 @@ func (s *Store) Create(form service.Job) (service.Job, error) {
 	}
 	s.jobs[form.JobID] = j
 	s.ring()
+	form.Status = service.JobQueued
 	return form, nil
 }
 
