@@ -272,13 +272,11 @@ func (s *Service) tell(log *slog.Logger, d decision, answer int) {
 }
 
 // mute reports whether a call failed because the module is not there or takes too
-// long.
+// long. A connection that broke meanwhile says the same of it: if it is the hub that
+// is away, the next request will tell.
 func mute(err error) bool {
-	if errors.Is(err, code.DeviceNotOnline) || errors.Is(err, code.GatewayTimeout) {
-		return true
-	}
-	k := iot.KindOf(err)
-	return err != nil && (k == iot.NotFound || k == iot.Timeout)
+	var refusal *service.Refusal
+	return errors.Is(err, code.DeviceNotOnline) || errors.Is(err, code.GatewayTimeout) || err != nil && !errors.As(err, &refusal)
 }
 
 // setback judges an error of the hub.
