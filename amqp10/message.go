@@ -10,7 +10,8 @@ import (
 
 // Message is a message with all its sections [AMQP 3.2]. The body is Data,
 // Sequence or Value, whichever is there; a message with none of them has an
-// amqp-value of null.
+// amqp-value of null. If Data is empty but not nil, the message is sent without a
+// body: the specification has no such message, but there are services that send it.
 //
 // A decoded message aliases the bytes that it was decoded from: Data, and
 // binary values. Its texts are copies, and share their memory: who keeps one of
@@ -117,7 +118,7 @@ func (m *Message) encodeBody(e *wire.Encoder) {
 		e.Descriptor(frame.CodeSequence)
 		e.List(s)
 	}
-	if len(m.Data) == 0 && len(m.Sequence) == 0 {
+	if m.Data == nil && m.Sequence == nil {
 		e.Descriptor(frame.CodeValue)
 		e.Value(m.Value)
 	}

@@ -60,6 +60,16 @@ func TestMessagesOfEverySectionAndBody(t *testing.T) {
 	}
 }
 
+func TestAMessageWithoutABody(t *testing.T) {
+	b, err := (&Message{Properties: &Properties{To: "x"}, Data: [][]byte{}}).AppendTo(nil)
+	if err != nil || bytes.Contains(b, []byte{0x00, 0x53, 0x75}) || bytes.Contains(b, []byte{0x00, 0x53, 0x77}) {
+		t.Errorf("% x, %v", b, err)
+	}
+	if m, err := DecodeMessage(b); err != nil || m.Properties.To != "x" || m.Data != nil || m.Value != nil {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 // The amqp10 library for Node, which Azure's SDKs of 2018 stand on, sends this.
 func TestPropertiesMayStandBeforeAnnotations(t *testing.T) {
 	m, err := DecodeMessage([]byte("\x00\x53\x73\xc0\x09\x06\x40\x40\x40\x40\x40\xa1\x01r" + // correlation id

@@ -164,7 +164,9 @@ func (m *member) answerTwin(answers *twinAnswers, r twinRequest) *amqp10.Message
 	if version != 0 {
 		msg.Annotations.Set(versionKey, version)
 	}
-	msg.SetData(body)
+	if msg.Data = [][]byte{}; len(body) > 0 { // SDKs of 2018 would parse an empty section
+		msg.SetData(body)
+	}
 	return msg
 }
 
