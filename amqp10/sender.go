@@ -34,7 +34,7 @@ type SenderConfig struct {
 	// OnCredit is called when the peer has given credit, and when Send would
 	// succeed again after ErrNoCredit. When drain is set, the peer wants what
 	// there is at once: credit that is not used when OnCredit returns is given
-	// back.
+	// back. A credit of 0 says that the peer has taken back what it had given.
 	OnCredit func(credit uint32, drain bool)
 	// OnClose is called once when the link has ended, with nil if that was
 	// without an error. It is not called for a link that never was: refused, or
@@ -49,6 +49,7 @@ type Sender struct {
 
 	// guarded by the connection's mu
 	creditDue bool // an event is queued
+	withdrawn bool // the peer has taken its credit back, and OnCredit was not told
 	blocked   bool // in Conn.blocked
 	waiters   int  // calls of Deliver that wait for credit
 }
@@ -251,7 +252,9 @@ func (o *Outgoing) encoded() (b []byte, free func(), err error) {
 // onFlow takes what the peer's receiver wants.
 func (s *Sender) onFlow(f *frame.Flow) {
 	if f.LinkCredit.Set {
+		before := s.credit
 		s.credit = uint32(remaining(f.LinkCredit.V, s.deliveryCount-f.DeliveryCount.Or(0)))
+		s.withdrawn = s.credit == 0 && (s.withdrawn || before > 0)
 	}
 	s.drain = f.Drain
 	s.offer()
@@ -271,9 +274,10 @@ func (s *Sender) offerCredit() {
 	c := s.s.c
 	c.mu.Lock()
 	s.creditDue = false
-	credit, drain := s.claim(), s.drain
+	credit, drain, withdrawn := s.claim(), s.drain, s.withdrawn
+	s.withdrawn = false
 	c.mu.Unlock()
-	if s.config.OnCredit != nil && credit > 0 {
+	if s.config.OnCredit != nil && (credit > 0 || withdrawn) {
 		s.config.OnCredit(credit, drain)
 	}
 	c.mu.Lock()

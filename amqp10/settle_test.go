@@ -1,6 +1,7 @@
 package amqp10
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -119,6 +120,45 @@ func TestSettledWithoutAnOutcomeTakesTheDefault(t *testing.T) {
 			}
 		})
 	}
+}
+
+// OnCredit hears of credit that is taken back, once, and not of that which was used.
+func TestCreditThatIsTakenBack(t *testing.T) {
+	var told []uint32
+	var snd *Sender
+	h := handler{attach: func(r *LinkRequest) {
+		snd = r.AcceptSender(SenderConfig{OnCredit: func(n uint32, _ bool) { told = append(told, n) }})
+	}}
+	scripted(t, &Server{}, h, func(p *script) {
+		p.opened().send(receivingLink("l", 0))
+		p.want("attach")
+		for _, step := range []struct {
+			count, credit uint32
+			sends         int
+			want          []uint32
+		}{
+			{0, 0, 0, nil},
+			{0, 5, 2, []uint32{5}},
+			{2, 0, 0, []uint32{0}},
+			{2, 0, 0, nil}, // again
+			{2, 1, 1, []uint32{1}},
+			{2, 1, 0, nil}, // on its way while that was sent
+			{3, 0, 0, nil}, // it was used
+		} {
+			told = nil
+			p.send(credit(0, step.count, step.credit))
+			synctest.Wait()
+			if !slices.Equal(told, step.want) {
+				t.Errorf("%+v: told of %v", step, told)
+			}
+			for range step.sends {
+				if err := snd.Send(Outgoing{Payload: payload("x"), Settled: true}); err != nil {
+					t.Error(err)
+				}
+				p.want("transfer")
+			}
+		}
+	})
 }
 
 func TestDrainGivesBackTheCredit(t *testing.T) {

@@ -76,13 +76,17 @@ func (f *flow) begin() {
 }
 
 // credit is the OnCredit of the link. A client that drains wants what there is and
-// then nothing: what the hub does not deliver at once is withdrawn.
-func (f *flow) credit(_ uint32, drain bool) {
-	f.out.credit(0, drain)
+// then nothing: what the hub does not deliver at once is withdrawn. So it is if the
+// client takes its credit back, since what it does not get is to stay with the hub.
+func (f *flow) credit(n uint32, drain bool) {
+	f.out.credit(n, drain)
 	f.refill()
-	if !drain {
-		return
+	if drain || n == 0 {
+		f.withdraw()
 	}
+}
+
+func (f *flow) withdraw() {
 	n := f.sub.Revoke()
 	f.mu.Lock()
 	f.granted -= n

@@ -3,6 +3,7 @@ package amqphead_test
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,7 @@ const hubName = "hub.azure-devices.net"
 //	batch LINK BODY ...
 //	answer LINK BODY [property=value ...]        to the oldest call on the link "calls"
 //	credit LINK N        drain LINK
+//	withdraw HANDLE N    take back the credit of a link that had N deliveries
 //	settle LINK OUTCOME [which]
 //	detach LINK          close          drop
 type player struct {
@@ -90,6 +92,8 @@ func (c *player) do(words []string) {
 		c.send(words[1], amqp10.Outgoing{Payload: b, Format: amqp10.FormatBatch})
 	case "credit":
 		c.receiver[words[1]].IssueCredit(uint32(number(c.s.t, words[2])))
+	case "withdraw":
+		c.withdraw(uint32(number(c.s.t, words[1])), uint32(number(c.s.t, words[2])))
 	case "drain":
 		c.s.wg.Go(func() {
 			if err := c.receiver[words[1]].Drain(c.s.ctx); err != nil {
@@ -417,4 +421,16 @@ func number(t interface{ Fatal(...any) }, s string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// withdraw writes a flow frame with a credit of 0, which amqp10 never does as a
+// client.
+func (c *player) withdraw(handle, count uint32) {
+	frame := []byte{0, 0, 0, 49, 2, 0, 0, 0, 0, 0x53, 0x13, 0xc0, 36, 7}
+	for _, v := range []uint32{0, 100, 1, 100, handle, count, 0} { // next-incoming-id to link-credit [AMQP 2.7.4]
+		frame = binary.BigEndian.AppendUint32(append(frame, 0x70), v)
+	}
+	if _, err := c.nc.Write(frame); err != nil {
+		c.s.t.Error(err)
+	}
 }
