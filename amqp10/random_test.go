@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"net"
 	"sync"
 	"testing"
@@ -68,7 +69,10 @@ func runRandom(t *testing.T, seed uint64) {
 }
 
 func (r *randomPair) finish() {
-	for _, q := range r.requests {
+	r.mu.Lock()
+	open := slices.Clone(r.requests)
+	r.mu.Unlock()
+	for _, q := range open {
 		q.Refuse(nil)
 	}
 	_ = r.pair.client.Close(r.t.Context())
