@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -15,18 +14,16 @@ import (
 	"sluice/iot"
 )
 
-// device simulates a machine: it measures something, sends it through the
-// gateway, and keeps what was not acknowledged to send it again, as any SDK
-// does.
+// device simulates a machine: it measures something, sends it, and keeps what was not
+// acknowledged to send it again, as any SDK does.
 type device struct {
-	id     string
-	hub    string // host name of the hub
-	key    iot.Secret
-	broker string // tls://host:port of the gateway
-	tls    *tls.Config
-	every  time.Duration // between messages
-	limit  int           // messages to send; 0 for no limit
-	tally  *tally
+	id    string
+	login func() (*paho.ClientOptions, error) // to the broker, of which topic is
+	topic string
+	every time.Duration // between messages
+	limit int           // messages to send; 0 for no limit
+	stays bool          // connected when all is said
+	tally *tally
 
 	next    int   // numbers up to this were handed out
 	waiting []int // sent and not acknowledged, oldest first
@@ -45,7 +42,7 @@ type reading struct {
 // run sends until the limit is reached and everything is acknowledged, or ctx
 // ends.
 func (d *device) run(ctx context.Context) {
-	for tries := 0; ctx.Err() == nil && !d.finished(); tries++ {
+	for tries := 0; ctx.Err() == nil && (d.stays || !d.finished()); tries++ {
 		lost := make(chan struct{})
 		client, err := d.connect(ctx, func() { close(lost) })
 		if err != nil {
@@ -62,14 +59,24 @@ func (d *device) finished() bool {
 	return d.limit > 0 && d.next == d.limit && len(d.waiting) == 0
 }
 
+// hubLogin is how a device of IoT Hub logs in at its gateway.
+func hubLogin(id string, key iot.Secret, broker string, conf *tls.Config) func() (*paho.ClientOptions, error) {
+	return func() (*paho.ClientOptions, error) {
+		token, err := sas.Sign(key, sas.Resource{Host: hostName, Identity: iot.DeviceIdentity(id)}, "", time.Now().Add(time.Hour))
+		if err != nil {
+			return nil, err
+		}
+		return paho.NewClientOptions().AddBroker(broker).SetTLSConfig(conf).
+			SetUsername(hostName + "/" + id + "/?api-version=2021-04-12&DeviceClientType=sluice-demo").SetPassword(token), nil
+	}
+}
+
 func (d *device) connect(ctx context.Context, lost func()) (paho.Client, error) {
-	token, err := sas.Sign(d.key, sas.Resource{Host: d.hub, Identity: iot.DeviceIdentity(d.id)}, "", time.Now().Add(time.Hour))
+	o, err := d.login()
 	if err != nil {
 		return nil, err
 	}
-	o := paho.NewClientOptions().AddBroker(d.broker).SetClientID(d.id).
-		SetUsername(d.hub + "/" + d.id + "/?api-version=2021-04-12&DeviceClientType=sluice-demo").SetPassword(token).
-		SetTLSConfig(d.tls).SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).
+	o.SetClientID(d.id).SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).
 		SetConnectTimeout(5 * time.Second).SetKeepAlive(10 * time.Second).SetProtocolVersion(4).
 		SetConnectionLostHandler(func(paho.Client, error) { lost() })
 	client := paho.NewClient(o)
@@ -91,7 +98,7 @@ func (d *device) talk(ctx context.Context, client paho.Client, lost <-chan struc
 	for _, n := range d.waiting {
 		tokens = append(tokens, d.publish(client, n))
 	}
-	for !d.finished() {
+	for d.stays || !d.finished() {
 		var oldest <-chan struct{}
 		if len(tokens) > 0 {
 			oldest = tokens[0].Done()
@@ -122,8 +129,7 @@ func (d *device) publish(client paho.Client, n int) paho.Token {
 	if err != nil {
 		panic(err) // cannot happen: a struct of finite numbers
 	}
-	topic := fmt.Sprintf("devices/%s/messages/events/$.ct=application%%2Fjson&$.ce=utf-8", d.id)
-	return client.Publish(topic, 1, false, body)
+	return client.Publish(d.topic, 1, false, body)
 }
 
 // pause waits for a while, or until ctx ends.

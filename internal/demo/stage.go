@@ -34,18 +34,24 @@ type stage struct {
 	devices []*device
 	tally   *tally
 	log     *os.File
+	closers []func() error // of what else was opened
 }
 
 // build sets the stage. What it has set up is taken down by close, also after an
 // error.
 func build(opt Options) (*stage, error) {
 	s := &stage{opt: opt}
-	for _, step := range []func() error{s.makeDir, s.makeCertificates, s.openHub, s.layCables, s.makeGateway, s.makeDevices} {
+	return s, inOrder(s.makeDir, s.makeCertificates, s.openHub, s.layCables, s.makeGateway, s.makeDevices)
+}
+
+// inOrder does one step after the other, as long as they go well.
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
 		if err := step(); err != nil {
-			return s, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *stage) makeDir() (err error) {
@@ -129,7 +135,7 @@ data_dir = "gateway"
 [sluice.listen]
 address = "127.0.0.1"
 mqtt_port = %d
-amqp_port = 0
+amqp_port = %d
 https_port = 0
 
 [sluice.hub]
@@ -141,18 +147,24 @@ amqp_port = %d
 `
 
 func (s *stage) makeGateway() error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	return s.writeGateway(gatewayConfig, port, 0)
+}
+
+// writeGateway registers the gateway and writes its configuration, whose places are
+// those of gatewayConfig.
+func (s *stage) writeGateway(form string, mqttPort, amqpPort int) error {
 	entry := registry.Entry{}
 	entry.Identity, entry.Enabled, entry.Edge = iot.DeviceIdentity(gatewayName), true, true
 	created, err := s.hub.Registry().Create(entry)
 	if err != nil {
 		return err
 	}
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
 	connection := fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", hostName, gatewayName, created[0].Auth.PrimaryKey.Reveal())
-	config := fmt.Sprintf(gatewayConfig, hostName, connection, port, s.cables[0].port(), s.cables[1].port(), s.cables[2].port())
+	config := fmt.Sprintf(form, hostName, connection, mqttPort, amqpPort, s.cables[0].port(), s.cables[1].port(), s.cables[2].port())
 	if err := os.WriteFile(s.path("gateway.toml"), []byte(config), 0o600); err != nil {
 		return err
 	}
@@ -161,7 +173,7 @@ func (s *stage) makeGateway() error {
 	}
 	s.gateway = &process{
 		args: []string{"edge", "--config", s.path("gateway.toml")},
-		addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(mqttPort)),
 		log:  s.log,
 	}
 	return nil
@@ -203,13 +215,14 @@ func (s *stage) makeDevices() error {
 }
 
 func (s *stage) makeDevice(id string, key iot.Secret, root *x509.CertPool) *device {
+	conf := &tls.Config{RootCAs: root, ServerName: hostName, MinVersion: tls.VersionTLS12}
 	return &device{
-		id: id, hub: hostName, key: key,
-		broker: "tls://" + s.gateway.addr,
-		tls:    &tls.Config{RootCAs: root, ServerName: hostName, MinVersion: tls.VersionTLS12},
-		every:  time.Duration(float64(time.Second) / s.opt.Rate),
-		limit:  s.opt.Messages,
-		tally:  s.tally,
+		id:    id,
+		login: hubLogin(id, key, "tls://"+s.gateway.addr, conf),
+		topic: fmt.Sprintf("devices/%s/messages/events/$.ct=application%%2Fjson&$.ce=utf-8", id),
+		every: time.Duration(float64(time.Second) / s.opt.Rate),
+		limit: s.opt.Messages,
+		tally: s.tally,
 	}
 }
 
@@ -225,6 +238,9 @@ func (s *stage) close(keep bool) error {
 	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
+	}
+	for _, c := range s.closers {
+		errs = append(errs, c())
 	}
 	if s.opt.Dir == "" && s.dir != "" && !keep {
 		errs = append(errs, os.RemoveAll(s.dir))

@@ -47,12 +47,13 @@ type screen struct {
 }
 
 // draw replaces the scene before with s.
-func (v *screen) draw(s scene) {
+func (v *screen) draw(s scene) { v.drawLines(s.render()) }
+
+func (v *screen) drawLines(lines []string) {
 	var b strings.Builder
 	if v.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.lines)
 	}
-	lines := s.render()
 	for _, line := range lines {
 		b.WriteString("\r\x1b[2K" + line + "\r\n")
 	}
