@@ -204,12 +204,7 @@ func (r *reader) wait(next int64) error {
 		}
 		return nil
 	}
-	// Another reader waits, so that one who drains need not wait for this one.
-	ahead, err := r.desk.service.opt.Events.Reader(r.partition, eventlog.AtSequence(uint64(next)))
-	if err == nil {
-		_, err = ahead.Read(r.life, 1)
-	}
-	return err
+	return r.desk.service.opt.Events.Wait(r.life, r.partition, uint64(next))
 }
 
 // fail closes the link, if it is there.

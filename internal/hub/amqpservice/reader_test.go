@@ -319,3 +319,57 @@ func TestReadersEndWithTheHub(t *testing.T) {
 		t.Fatal("the connection goes on")
 	}
 }
+
+// Readers that give no credit hold nothing, however much there is; with credit, each
+// gets all of it in order.
+func TestB2_ReadersWithoutCreditHoldNothing(t *testing.T) {
+	r := newRig(t)
+	a := r.trusted(t)
+	const readers, events = 5, 5000
+	var all []*amqp10.Receiver
+	for range readers {
+		all = append(all, a.reader(r.reading("")))
+	}
+	for range events / 1000 {
+		r.append(pump, telemetry(1000))
+	}
+	before := allocated()
+	for _, reader := range all {
+		reader.IssueCredit(1)
+		d, err := reader.Receive(a.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Accept()
+	}
+	// What one read of the log may give at most, each would have to hold.
+	if n := allocated() - before; n > 1<<20 {
+		t.Errorf("%d bytes were allocated to send %d events", n, readers)
+	}
+	last := all[0]
+	for n := 1; n < events; {
+		last.IssueCredit(500)
+		for range min(500, events-n) {
+			d, err := last.Receive(a.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := d.Message()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := m.Annotations.Get("x-opt-sequence-number"); got != int64(n) {
+				t.Fatalf("event %v after %d", got, n-1)
+			}
+			d.Accept()
+			n++
+		}
+	}
+}
+
+// allocated is how many bytes ever were.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}

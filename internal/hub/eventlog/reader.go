@@ -151,23 +151,41 @@ func (r *Reader) Next() uint64 { return r.next }
 func (r *Reader) Read(ctx context.Context, limit int) ([]Event, error) {
 	limit = max(limit, 1)
 	for {
-		grown := r.p.after(r.next)
+		events, err := r.Poll(limit)
+		if len(events) > 0 || err != nil {
+			return events, err
+		}
+		if err := r.log.wait(ctx, r.p, r.next); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Wait returns when a partition has had an event with this sequence number: at once
+// if it has one, or has one no more. The error is [ErrNoPartition], or as that of
+// [Reader.Read].
+func (l *Log) Wait(ctx context.Context, partition int, sequence uint64) error {
+	if partition < 0 || partition >= len(l.partitions) {
+		return fmt.Errorf("%w: %d of %d", ErrNoPartition, partition, len(l.partitions))
+	}
+	return l.wait(ctx, l.partitions[partition], sequence)
+}
+
+func (l *Log) wait(ctx context.Context, p *partition, sequence uint64) error {
+	for {
+		grown := p.after(sequence)
 		if grown == nil {
-			events, err := r.Poll(limit)
-			if len(events) > 0 || err != nil {
-				return events, err
-			}
-			continue // retention removed them meanwhile
+			return nil
 		}
 		select {
 		case <-grown:
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-r.log.lifetime.Done():
-			if err := r.log.Err(); err != nil {
-				return nil, err
+			return ctx.Err()
+		case <-l.lifetime.Done():
+			if err := l.Err(); err != nil {
+				return err
 			}
-			return nil, ErrClosed
+			return ErrClosed
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -77,6 +79,38 @@ func TestAReaderMayWaitForASequenceNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTexts(t, events, []string{"dev1-3", "dev1-4"})
+}
+
+func TestWaitingForAnEventReadsNothing(t *testing.T) {
+	l := open(t, Options{Partitions: 1})
+	fill(t, l, "dev1", 2)
+	for _, there := range []uint64{0, 1} {
+		if err := l.Wait(t.Context(), 0, there); err != nil {
+			t.Errorf("event %d, which is there: %v", there, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waited := make(chan error, 2)
+	go func() { waited <- l.Wait(t.Context(), 0, 3) }()
+	go func() { <-ctx.Done(); waited <- l.Wait(ctx, 0, 4) }()
+	cancel()
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Errorf("called off: %v", err)
+	}
+	fill(t, l, "dev1", 2) // the first of them is not the one
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	if err := l.Wait(t.Context(), 1, 0); !errors.Is(err, ErrNoPartition) {
+		t.Errorf("another partition: %v", err)
+	}
+	go func() { waited <- l.Wait(t.Context(), 0, 4) }()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
 }
 
 func TestOneReadIsBounded(t *testing.T) {
