@@ -22,7 +22,10 @@ type parent struct {
 	hub  *upstream.Hub
 }
 
-var _ iot.Parent = (*parent)(nil)
+var (
+	_ iot.Parent = (*parent)(nil)
+	_ iot.Files  = (*parent)(nil)
+)
 
 func newParent(cfg *config.Config, log *slog.Logger) (*parent, error) {
 	trusted, err := openRoots(true, log, cfg.Hub.CA, cfg.TrustBundle)
@@ -90,6 +93,24 @@ func (p *parent) Lookup(ctx context.Context, creds iot.Credentials, target iot.I
 		return nil, err
 	}
 	return hub.Lookup(ctx, creds, target)
+}
+
+// BeginUpload implements [iot.Files].
+func (p *parent) BeginUpload(ctx context.Context, creds iot.Credentials, name string) (iot.Upload, error) {
+	hub, err := p.client()
+	if err != nil {
+		return iot.Upload{}, err
+	}
+	return hub.BeginUpload(ctx, creds, name)
+}
+
+// EndUpload implements [iot.Files].
+func (p *parent) EndUpload(ctx context.Context, creds iot.Credentials, result iot.UploadResult) error {
+	hub, err := p.client()
+	if err != nil {
+		return err
+	}
+	return hub.EndUpload(ctx, creds, result)
 }
 
 func (p *parent) close() {

@@ -102,6 +102,7 @@ func (s *Store) refused(id iot.Identity, err error) error {
 	s.opt.Log.Warn("the blob store does not do what the hub asks", "device", id.Device, "err", err)
 	var e *blob.Error
 	if errors.As(err, &e) && e.Status < 500 {
+		s.container.Store(false) // it may be gone: the next upload makes it again
 		return code.Errorf(code.InvalidStorage, "files", id, "%v", e)
 	}
 	return &iot.Error{Kind: iot.Unavailable, Op: "files", Identity: id, Err: err}
