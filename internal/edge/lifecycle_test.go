@@ -155,7 +155,7 @@ func TestF9_SecondProcessOnTheSameDataIsRefused(t *testing.T) {
 	}
 }
 
-func TestD18_SubscriptionsSurviveACrash(t *testing.T) {
+func TestD18_EdgeHubW21_SubscriptionsSurviveACrash(t *testing.T) {
 	s := newSite(t, "pump1", "pump2")
 	file := s.configure()
 	keep := func(o *paho.ClientOptions) { o.SetCleanSession(false) }

@@ -15,6 +15,7 @@ import (
 type desiredFlow struct {
 	d       *downlink
 	changed func(patch json.RawMessage)
+	late    bool // the hub was away when the client asked for changes
 
 	mu     sync.Mutex
 	up     iot.Subscription // at the hub, or nil
@@ -28,7 +29,7 @@ func (s *session) DesiredChanges(changed func(patch json.RawMessage)) (iot.Subsc
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	f := &desiredFlow{d: &s.down, changed: changed}
+	f := &desiredFlow{d: &s.down, changed: changed, late: !s.g.Online()}
 	s.down.mu.Lock()
 	before := s.down.desired
 	s.down.desired = f
@@ -64,7 +65,8 @@ func (f *desiredFlow) detach() {
 }
 
 // catchUp tells the client what it missed. A client whose twin was never seen
-// has missed nothing: it has asked for it, or will.
+// has missed nothing: it has asked for it, or will. If the hub was away, it has
+// asked in vain, and is told all.
 func (f *desiredFlow) catchUp(ctx context.Context, p *peer) error {
 	g, id := f.d.s.g, f.d.s.Identity()
 	t, err := p.session.Twin(ctx)
@@ -77,7 +79,9 @@ func (f *desiredFlow) catchUp(ctx context.Context, p *peer) error {
 		return err
 	}
 	if !before.Known {
-		_, err := g.rememberTwin(id, t)
+		if _, err = g.rememberTwin(id, t); err == nil && f.late {
+			err = f.tellAll(id, before.Desired)
+		}
 		return err
 	}
 	// Only the desired properties of this answer count: since it was asked for,
@@ -92,6 +96,15 @@ func (f *desiredFlow) catchUp(ctx context.Context, p *peer) error {
 	}
 	f.tell(after.Desired.Change(before.Desired))
 	return nil
+}
+
+// tellAll tells the client of all desired properties that are known now.
+func (f *desiredFlow) tellAll(id iot.Identity, none twin.Document) error {
+	st, err := f.d.s.g.twins.Get(id)
+	if err == nil && !st.Desired.Equal(none) {
+		f.tell(st.Desired.Change(none))
+	}
+	return err
 }
 
 // take passes on a change, if it is the next one. If not, patches are missing, and

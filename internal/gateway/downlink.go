@@ -15,14 +15,15 @@ import (
 type downlink struct {
 	s *session
 
-	mu       sync.Mutex
-	end      context.CancelFunc // nil until it has begun
-	wake     chan struct{}      // has a token when wants have changed; capacity 1
-	commands *commandFlow
-	methods  bool
-	offer    iot.Subscription // of methods; closed when the client leaves
-	desired  *desiredFlow
-	inputs   *inputFlow // of a module: from the spool, whether the hub is there or not
+	mu        sync.Mutex
+	end       context.CancelFunc // nil until it has begun
+	wake      chan struct{}      // has a token when wants have changed; capacity 1
+	commands  *commandFlow
+	methods   bool
+	offer     iot.Subscription // of methods; closed when the client leaves
+	methodsUp iot.Subscription // of methods, at the hub; nil while there is none
+	desired   *desiredFlow
+	inputs    *inputFlow // of a module: from the spool, whether the hub is there or not
 }
 
 // A stream is one kind of thing that the hub has for a client.

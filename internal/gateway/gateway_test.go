@@ -236,7 +236,7 @@ func TestU8_AMessageThatTheHubNeverTakesBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-func TestW8_ARefusedIdentityHoldsUpNobodyElse(t *testing.T) {
+func TestEdgeHubW8_ARefusedIdentityHoldsUpNobodyElse(t *testing.T) {
 	a, b := child("a"), child("b")
 	p := newFakeParent(edgeDevice(), a, b)
 	p.refused[a.Identity] = true
@@ -362,7 +362,7 @@ func TestL2_OneSessionOfAnIdentitySurvives(t *testing.T) {
 	}
 }
 
-func TestM13_AMessageOverTheLimitIsNotAcknowledged(t *testing.T) {
+func TestM13_EdgeHubW22_AMessageOverTheLimitIsNotAcknowledged(t *testing.T) {
 	a := child("a")
 	s := newSite(t, newFakeParent(edgeDevice(), a))
 	s.untilOnline()

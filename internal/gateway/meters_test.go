@@ -102,7 +102,7 @@ func TestTwinsAndMethodsAreCounted(t *testing.T) {
 
 // A gateway that has never heard from its hub cannot say that somebody is not
 // registered: devices give up at that, and come again when told that it is not there.
-func TestBeforeTheHubHasSpokenNobodyIsUnauthorized(t *testing.T) {
+func TestEdgeHubW19_BeforeTheHubHasSpokenNobodyIsUnauthorized(t *testing.T) {
 	dev := child("dev")
 	parent := newFakeParent(edgeDevice(), dev)
 	parent.away = true

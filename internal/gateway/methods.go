@@ -30,14 +30,29 @@ func (s *session) Methods(invoke func(iot.MethodCall, func(iot.MethodResult))) (
 type methodFlow struct{ d *downlink }
 
 func (f methodFlow) attach(ctx context.Context, p *peer) error {
-	_, err := p.session.Methods(func(call iot.MethodCall, reply func(iot.MethodResult)) {
+	up, err := p.session.Methods(func(call iot.MethodCall, reply func(iot.MethodResult)) {
 		f.d.s.g.spawn(func() { f.call(ctx, call, reply) })
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	f.d.methodsUp = up
+	f.d.mu.Unlock()
+	return nil
 }
 
-// detach has nothing to do: the subscription ended with the hub's session.
-func (methodFlow) detach() {}
+// detach ends the subscription: the hub's session may go on without the client, and
+// callers are to be told at once that nobody answers.
+func (f methodFlow) detach() {
+	f.d.mu.Lock()
+	up := f.d.methodsUp
+	f.d.methodsUp = nil
+	f.d.mu.Unlock()
+	if up != nil {
+		up.Close()
+	}
+}
 
 // call waits for the client's answer. Without one the caller's own time runs out.
 func (f methodFlow) call(ctx context.Context, call iot.MethodCall, reply func(iot.MethodResult)) {

@@ -18,6 +18,10 @@ func (s *fakeSession) Twin(context.Context) (iot.Twin, error) {
 	if !s.p.sessions[s] {
 		return iot.Twin{}, errAway
 	}
+	if h := s.p.twins[s.id]; h != nil {
+		h.asked++
+		return h.twin, nil
+	}
 	return iot.Twin{Desired: json.RawMessage(`{"interval":10}`), DesiredVersion: 4, Reported: json.RawMessage(`{"state":"idle"}`), ReportedVersion: 7}, nil
 }
 
@@ -148,7 +152,7 @@ func TestQueuesAreShownAndPurged(t *testing.T) {
 	s.received(dev.Identity, "after")
 }
 
-func TestW9_DeadLettersAreSentAgainOrDropped(t *testing.T) {
+func TestEdgeHubW9_DeadLettersAreSentAgainOrDropped(t *testing.T) {
 	dev := child("dev")
 	parent := newFakeParent(edgeDevice(), dev)
 	parent.poison = "bad"

@@ -23,6 +23,7 @@ type fakeParent struct {
 	got      map[iot.Identity][]string
 	creds    map[iot.Identity]iot.Credentials
 	lookups  int
+	twins    map[iot.Identity]*twinHub // of others there is one that never changes
 	changed  chan struct{} // closed and replaced at every change
 }
 
@@ -172,6 +173,13 @@ func (s *fakeSession) Close() error {
 	return nil
 }
 
-func (s *fakeSession) DesiredChanges(func(json.RawMessage)) (iot.Subscription, error) {
+func (s *fakeSession) DesiredChanges(changed func(json.RawMessage)) (iot.Subscription, error) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if h := s.p.twins[s.id]; h != nil {
+		h.changed = changed
+		s.p.touch()
+		return fakeSubscription{}, nil
+	}
 	return nil, iot.Errorf(iot.Unavailable, "fake", s.id, "no twins here")
 }

@@ -144,7 +144,7 @@ func TestS11_WhatAnAddressIs(t *testing.T) {
 	}
 }
 
-func TestW20_AddressesAreForgotten(t *testing.T) {
+func TestEdgeHubW20_AddressesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAddresses(0, 0, nil)
 		name := func(i int) string { return fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255) }

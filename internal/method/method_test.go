@@ -69,7 +69,7 @@ func TestATargetThatComesLate(t *testing.T) {
 	})
 }
 
-func TestATargetThatLeaves(t *testing.T) {
+func TestW4_ATargetThatLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d Desk
 		o := d.Offer(dev, silent)
@@ -91,7 +91,7 @@ func TestTheLaterOfferCounts(t *testing.T) {
 	}
 }
 
-func TestTheFirstAnswerCounts(t *testing.T) {
+func TestW4_TheFirstAnswerCounts(t *testing.T) {
 	var d Desk
 	d.Offer(dev, func(_ iot.MethodCall, reply func(iot.MethodResult)) {
 		reply(iot.MethodResult{Status: 1})

@@ -219,7 +219,7 @@ func TestS12_MetricsHoldNoSecret(t *testing.T) {
 
 // W20: whoever watches the gateway learns whether it takes messages, and that it
 // does while the hub is away.
-func TestW20_Health(t *testing.T) {
+func TestEdgeHubW20_Health(t *testing.T) {
 	src := source(t, sas.NewKey(), 200)
 	h := Handler(src)
 	ask := func() (code int, got Health) {

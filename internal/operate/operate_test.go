@@ -240,7 +240,7 @@ func TestMethodsAreCalledThroughTheSocket(t *testing.T) {
 	}
 }
 
-func TestW9_DeadLettersAreReadSentAgainAndDropped(t *testing.T) {
+func TestEdgeHubW9_DeadLettersAreReadSentAgainAndDropped(t *testing.T) {
 	s := newSite(t) // whose hub takes no message
 	ctx := t.Context()
 	for i := range 5 {

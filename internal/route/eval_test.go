@@ -356,7 +356,7 @@ func TestBodyNeedsTypeAndEncoding(t *testing.T) {
 }
 
 // twin_change_includes can be used where twin changes are routed (W13).
-func TestW13_TwinChangeIncludes(t *testing.T) {
+func TestEdgeHubW13_TwinChangeIncludes(t *testing.T) {
 	from := ParsePattern("/twinChangeNotifications/*")
 	patch := &iot.Message{Body: []byte(`{"a":{"b":null},"c":1}`)}
 	patch.System.Set(iot.MessageType, "twinChangeNotification")

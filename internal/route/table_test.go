@@ -201,7 +201,7 @@ func tryAll(rules []Rule, msg *iot.Message, src Source) []Target {
 }
 
 // Tables and conditions can be shared, and tables exchanged while in use.
-func TestTablesAreExchangedUnderLoad(t *testing.T) {
+func TestL4_TablesAreExchangedUnderLoad(t *testing.T) {
 	old := mustTable(t, rule(t, "old", 1, "FROM /* WHERE $body.machine.temperature > 80 INTO $upstream"))
 	fresh := mustTable(t, rule(t, "fresh", 1, `FROM /* WHERE $body.machine.state = 'running' INTO BrokeredEndpoint("/modules/m/inputs/i")`))
 	var current atomic.Pointer[Table]

@@ -12,7 +12,7 @@ var soak = flag.Int("soak", 200_000, "records that pass through the queue in the
 
 // A queue that is used for long must cost what it cost at first: what was
 // delivered must leave the disk, and must not be walked over again.
-func TestQueueKeptGoingStaysSmallAndFast(t *testing.T) {
+func TestEdgeHubW5_QueueKeptGoingStaysSmallAndFast(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

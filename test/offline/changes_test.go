@@ -83,7 +83,7 @@ func TestTwinChangesAreMessages(t *testing.T) {
 	}
 }
 
-func TestTheDeploymentLimitsTheSpool(t *testing.T) {
+func TestEdgeHubW4_TheDeploymentLimitsTheSpool(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	s.deploy(guide, 200)

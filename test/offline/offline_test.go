@@ -10,7 +10,7 @@ import (
 	"sluice/iot"
 )
 
-func TestCommandsReachTheDevice(t *testing.T) {
+func TestU1_D19_CommandsReachTheDevice(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	s.must(s.hub.SendCommand(leaf, iot.Message{Body: []byte("before it came")}))
@@ -50,8 +50,8 @@ func TestCommandsReachTheDevice(t *testing.T) {
 	s.must(device.Settle(t.Context(), again.LockToken, iot.Complete))
 }
 
-// W: commands of a device that is away stay at the hub.
-func TestCommandsOfADeviceThatLeftStayAtTheHub(t *testing.T) {
+// Commands of a device that is away stay at the hub.
+func TestEdgeHubW16_CommandsOfADeviceThatLeftStayAtTheHub(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	device := s.connect(leaf)
@@ -119,7 +119,7 @@ func patch(t *testing.T, s *site, text string) {
 	s.must(err)
 }
 
-func TestTwinOfflineAndBack(t *testing.T) {
+func TestW6_U1_TwinOfflineAndBack(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	patch(t, s, `{"properties":{"desired":{"interval":10}}}`)
@@ -181,7 +181,7 @@ func TestTwinOfflineAndBack(t *testing.T) {
 	}
 }
 
-func TestATwinThatWasNeverSeen(t *testing.T) {
+func TestEdgeHubW14_ATwinThatWasNeverSeen(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	s.connect(leaf) // it is known, its twin is not

@@ -183,7 +183,7 @@ func TestAbandonedAndRejectedInputs(t *testing.T) {
 	}
 }
 
-func TestABadDeploymentLeavesTheGoodOne(t *testing.T) {
+func TestL4_ABadDeploymentLeavesTheGoodOne(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	s.deploy(guide, 200)

@@ -44,6 +44,8 @@ type site struct {
 	line    *line
 	dir     string
 	state   *vfs.MemFS
+	disk    vfs.FS // of the spool; nil for the machine's
+	spool   *spool.Store
 	edgeKey iot.Secret
 	gateway *gateway.Gateway
 	stop    func()
@@ -117,8 +119,13 @@ func (s *site) startGateway() {
 	s.t.Helper()
 	db, err := pebble.Open("gateway", &pebble.Options{FS: s.state, Logger: silent{}})
 	s.must(err)
-	store, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
+	dir := filepath.Join(s.dir, "spool")
+	if s.disk != nil {
+		dir = "spool"
+	}
+	store, err := spool.Open(dir, spool.Options{FS: s.disk, BallastBytes: -1, MinFree: -1})
 	s.must(err)
+	s.spool = store
 	s.gateway, err = gateway.New(gateway.Options{
 		Device: "edge", HubHost: hostName, Key: s.edgeKey, Parent: s.line, Spool: store, Dir: s.dir, State: db,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)),

@@ -47,7 +47,7 @@ func TestEachIdentityHasItsFigures(t *testing.T) {
 }
 
 // W20: nothing that clients do makes the figures grow without bound.
-func TestW20_FiguresAreBounded(t *testing.T) {
+func TestEdgeHubW20_FiguresAreBounded(t *testing.T) {
 	b := NewBook(2)
 	for i := range 100 {
 		b.Of(iot.DeviceIdentity(fmt.Sprint("dev", i))).Add(Series{Quantity: Connects}, 1)

@@ -156,6 +156,62 @@ func TestRefreshForgetsWhatTheHubNoLongerNames(t *testing.T) {
 	}
 }
 
+// Gateways below gateways, each of whose listings comes in pages.
+func TestEdgeHubW19_ScopesOfGatewaysBelowComeInPagesToo(t *testing.T) {
+	edge := func(id string) iot.Registration {
+		r := reg(id)
+		r.Edge, r.Scope, r.ParentScopes = true, "scope-of-"+id, nil
+		return r
+	}
+	lists := map[string][]iot.Registration{
+		"":       {edge("edge"), reg("a"), edge("lower"), reg("b")},
+		"lower":  {edge("lower"), reg("c"), reg("d"), edge("lowest")},
+		"lowest": {edge("lowest"), reg("e"), reg("f")},
+	}
+	h := &nestedHub{lists: lists}
+	c := open(t, filepath.Join(t.TempDir(), "scope.json"), &fakeHub{}, func(o *Options) {
+		o.Source = h
+		o.Credentials = func(path ...string) (iot.Credentials, error) {
+			creds := iot.Credentials{Identity: iot.ModuleIdentity("edge", iot.EdgeHubModule)}
+			if len(path) > 0 {
+				creds.Identity.Device = path[0]
+			}
+			return creds, nil
+		}
+	})
+	if err := c.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"edge", "lower", "lowest", "a", "b", "c", "d", "e", "f"} {
+		if _, ok := c.Registration(iot.DeviceIdentity(id)); !ok {
+			t.Errorf("%s is not known", id)
+		}
+	}
+}
+
+// nestedHub has a listing for each gateway, a page of one identity at a time.
+type nestedHub struct {
+	fakeHub
+	lists map[string][]iot.Registration
+}
+
+func (h *nestedHub) InScope(ctx context.Context, creds iot.Credentials, continuation string) (iot.ScopePage, error) {
+	device := creds.Identity.Device
+	if device == "edge" {
+		device = ""
+	}
+	// A continuation is good for its own listing alone.
+	owner, page, _ := strings.Cut(continuation, ":")
+	if continuation != "" && owner != device {
+		return iot.ScopePage{}, fmt.Errorf("a continuation of %q for %q", owner, device)
+	}
+	answer, err := (&fakeHub{regs: h.lists[device]}).InScope(ctx, creds, page)
+	if answer.Next != "" {
+		answer.Next = device + ":" + answer.Next
+	}
+	return answer, err
+}
+
 func TestLookupIsHeldOffForTheSameIdentity(t *testing.T) {
 	now := time.Now()
 	h := &fakeHub{}
