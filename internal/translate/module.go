@@ -50,6 +50,7 @@ type leaf struct {
 	conn    *conn     // its session, if it has one
 	rest    time.Time // no session before
 	faults  int       // since the last success
+	doubts  int       // how often it was registered anew since then
 	refused time.Time // the gateway refuses its session since; zero if it does not
 	single  bool      // send one message at a time: one of a batch was refused
 }

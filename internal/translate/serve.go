@@ -84,7 +84,7 @@ func (m *Module) judge(l *leaf, err error) {
 	now := time.Now()
 	switch {
 	case err == nil:
-		l.faults, l.rest, l.refused = 0, time.Time{}, time.Time{}
+		l.faults, l.doubts, l.rest, l.refused = 0, 0, time.Time{}, time.Time{}
 		return
 	case errors.Is(err, errEnding) || errors.Is(err, errRetired) || !l.open():
 		return
@@ -95,7 +95,8 @@ func (m *Module) judge(l *leaf, err error) {
 		if l.refused.IsZero() {
 			l.refused = now
 		}
-		if now.Sub(l.refused) >= m.opt.Patience.Doubt {
+		if now.Sub(l.refused) >= m.opt.Patience.Doubt<<min(l.doubts, 5) {
+			l.doubts++
 			m.opt.Log.Warn("the gateway refuses a registered leaf, which is registered anew", "leaf", l.ID, "err", err)
 			m.change(l, l.doubted(now), nil)
 			return

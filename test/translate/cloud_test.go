@@ -188,3 +188,26 @@ func (s *site) asked(leaf string) error {
 	}
 	return nil
 }
+
+// times is how often a leaf was asked for.
+func (c *cloud) times(leaf string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked[leaf]
+}
+
+func (c *cloud) createdTimes(leaf string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.created[leaf]
+}
+
+// ends reports whether a leaf's last message is this.
+func (c *cloud) ends(leaf, body string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if got := c.got[leaf]; len(got) == 0 || got[len(got)-1] != body {
+		return fmt.Errorf("the hub has %q", got)
+	}
+	return nil
+}

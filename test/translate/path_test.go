@@ -16,7 +16,7 @@ func TestALeafAppearsAndItsKeptMessagesComeFirst(t *testing.T) {
 	s.cloud.has("leaf-1", "a", "b", "c")
 	p.tell("leaf-1", "d")
 	s.cloud.has("leaf-1", "a", "b", "c", "d")
-	if n := s.cloud.created["leaf-1"]; n != 1 {
+	if n := s.cloud.createdTimes("leaf-1"); n != 1 {
 		t.Errorf("created %d times", n)
 	}
 	m := p.hears("leaf-1", "LeafState")

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ type site struct {
 
 	dir         string
 	state       *vfs.MemFS // of the gateway
-	gateway     *gateway.Gateway
+	gateway     atomic.Pointer[gateway.Gateway]
 	stopGateway func()
 
 	leaves     *vfs.MemFS // of the module
@@ -182,12 +183,13 @@ func (s *site) startGateway() {
 	s.must(err)
 	store, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
 	s.must(err)
-	s.gateway, err = gateway.New(gateway.Options{
+	g, err := gateway.New(gateway.Options{
 		Device: "edge", HubHost: s.name, Key: s.edgeKey, Parent: s.hub, Spool: store, Dir: s.dir, State: db,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	s.must(err)
-	stop := run(s.gateway.Run)
+	s.gateway.Store(g)
+	stop := run(g.Run)
 	s.stopGateway = sync.OnceFunc(func() {
 		stop()
 		s.must(errors.Join(store.Close(), db.Close()))
@@ -199,7 +201,7 @@ func (s *site) startGateway() {
 type front struct{ s *site }
 
 func (f front) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
-	return f.s.gateway.Connect(ctx, creds, client)
+	return f.s.gateway.Load().Connect(ctx, creds, client)
 }
 
 // clientInMemory is the way of a module to a gateway in this process.
@@ -215,6 +217,14 @@ func (s *site) clientInMemory(id iot.Identity) *moduleclient.Client {
 var fast = translate.Patience{
 	AskAgain: 2 * time.Second, AskLongest: 4 * time.Second, Refusal: time.Hour, Doubt: 200 * time.Millisecond,
 	Retry: 20 * time.Millisecond, RetryLongest: 200 * time.Millisecond,
+}
+
+// restartGateway has the gateway forget what it knows, but for what is on disk, and
+// look at its scope anew.
+func (s *site) restartGateway() {
+	s.t.Helper()
+	s.stopGateway()
+	s.startGateway()
 }
 
 func (s *site) startModule() {

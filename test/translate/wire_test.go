@@ -138,7 +138,7 @@ func TestSessionsOutliveTheirTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	e, _ := s.devices.Get(ptm)
-	c, err := moduleclient.Over(s.gateway, moduleclient.Environment{Identity: ptm, Hub: s.name, Key: e.Auth.PrimaryKey}, moduleclient.Options{TokenLife: 2 * time.Second})
+	c, err := moduleclient.Over(front{s}, moduleclient.Environment{Identity: ptm, Hub: s.name, Key: e.Auth.PrimaryKey}, moduleclient.Options{TokenLife: 2 * time.Second})
 	s.must(err)
 	defer c.Close()
 	ended := make(chan error, 1)
