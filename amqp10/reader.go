@@ -26,7 +26,7 @@ type frameReader struct {
 	start, end int // unread bytes are buf[start:end]
 	idle       bool
 	last       time.Time // when bytes last arrived
-	small      [64]byte
+	small      [128]byte
 }
 
 // header takes a protocol header: 8 bytes.

@@ -148,8 +148,8 @@ func writeDescribed(s *strings.Builder, v wire.Described) {
 func writeFields(s *strings.Builder, names []string, fields []any) {
 	sep := ""
 	for i, f := range fields {
-		if f == nil {
-			continue
+		if m, isMap := f.(wire.Map); f == nil || isMap && len(m) == 0 {
+			continue // as good as absent
 		}
 		s.WriteString(sep)
 		sep = " "

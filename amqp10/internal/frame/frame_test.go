@@ -216,3 +216,28 @@ func decodeAny(b []byte) {
 		DecodeOutcome(&d)
 	}
 }
+
+// Azure's clients for Python take a frame for an array that is as long as the
+// specification's list of fields.
+func TestFramesHaveAllTheirFields(t *testing.T) {
+	for code, write := range map[uint64]func(*wire.Encoder){
+		CodeOpen:        (&Open{}).Append,
+		CodeBegin:       func(e *wire.Encoder) { (&BeginSession{}).Append(e, 0) },
+		CodeAttach:      func(e *wire.Encoder) { (&Attach{}).Append(e, 0) },
+		CodeFlow:        func(e *wire.Encoder) { (&Flow{}).Append(e, 0) },
+		CodeTransfer:    func(e *wire.Encoder) { End(e, (&Transfer{}).Append(e, 0)) },
+		CodeDisposition: func(e *wire.Encoder) { (&Disposition{}).Append(e, 0) },
+		CodeDetach:      func(e *wire.Encoder) { (&Detach{}).Append(e, 0) },
+		CodeEnd:         func(e *wire.Encoder) { AppendEnd(e, 0, nil) },
+		CodeClose:       func(e *wire.Encoder) { AppendClose(e, nil) },
+	} {
+		var e wire.Encoder
+		write(&e)
+		d := wire.NewDecoder(e.B[8:])
+		v, _ := d.Value().(wire.Described)
+		fields, _ := v.Value.([]any)
+		if d.Err() != nil || len(fields) != len(kinds[code].fields) {
+			t.Errorf("%s has %d fields of %d: % x", kinds[code].symbol, len(fields), len(kinds[code].fields), e.B)
+		}
+	}
+}

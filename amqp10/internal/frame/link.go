@@ -73,8 +73,9 @@ func (a *Attach) Append(w *wire.Encoder, channel uint16) {
 	c.Ulong(a.MaxMessageSize != 0, a.MaxMessageSize)
 	c.Symbols(a.Offered)
 	c.Symbols(a.Desired)
-	c.Fields(a.Properties)
-	c.End()
+	c.Field(true)
+	w.Fields(a.Properties) // also none: Azure's client for Python adds them to its own
+	c.Whole()
 	End(w, start)
 }
 
@@ -116,7 +117,9 @@ func DecodeAttach(d *wire.Decoder) (a Attach) {
 		a.Desired = d.Symbols()
 	}
 	if c.Next() {
-		a.Properties = wire.DecodePairs[wire.Symbol](d, nil)
+		if p := wire.DecodePairs[wire.Symbol](d, nil); len(p) > 0 {
+			a.Properties = p
+		}
 	}
 	c.End()
 	return a
@@ -145,7 +148,7 @@ func (t *Detach) Append(w *wire.Encoder, channel uint16) {
 	c.Uint(true, t.Handle)
 	c.Bool(t.Closed, true)
 	t.Error.field(&c, w)
-	c.End()
+	c.Whole()
 	End(w, start)
 }
 

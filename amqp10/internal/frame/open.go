@@ -46,7 +46,7 @@ func (o *Open) Append(w *wire.Encoder) {
 	c.Symbols(o.Offered)
 	c.Symbols(o.Desired)
 	c.Fields(o.Properties)
-	c.End()
+	c.Whole()
 	End(w, start)
 }
 
@@ -110,7 +110,7 @@ func (b *BeginSession) Append(w *wire.Encoder, channel uint16) {
 	c.Symbols(b.Offered)
 	c.Symbols(b.Desired)
 	c.Fields(b.Properties)
-	c.End()
+	c.Whole()
 	End(w, start)
 }
 
@@ -155,7 +155,7 @@ func appendLast(w *wire.Encoder, channel uint16, code uint64, err *Error) {
 	start := Begin(w, TypeAMQP, channel)
 	c := w.Composite(code)
 	err.field(&c, w)
-	c.End()
+	c.Whole()
 	End(w, start)
 }
 

@@ -31,7 +31,8 @@ func (f *Flow) Append(w *wire.Encoder, channel uint16) {
 	c.Uint(f.Available.Set, f.Available.V)
 	c.Bool(f.Drain, true)
 	c.Bool(f.Echo, true)
-	c.End()
+	c.Field(false) // properties
+	c.Whole()
 	End(w, start)
 }
 
@@ -99,7 +100,7 @@ func (t *Transfer) Append(w *wire.Encoder, channel uint16) int {
 	c.Bool(t.Resume, true)
 	c.Bool(t.Aborted, true)
 	c.Bool(t.Batchable, true)
-	c.End()
+	c.Whole()
 	return start
 }
 
@@ -155,7 +156,8 @@ func (p *Disposition) Append(w *wire.Encoder, channel uint16) {
 	c.Uint(p.Last.Set, p.Last.V)
 	c.Bool(p.Settled, true)
 	p.State.field(&c, w)
-	c.End()
+	c.Field(false) // batchable
+	c.Whole()
 	End(w, start)
 }
 

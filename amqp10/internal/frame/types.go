@@ -53,7 +53,7 @@ func (e *Error) encode(w *wire.Encoder) {
 	c.Symbol(e.Condition)
 	c.Text(e.Description != "", e.Description)
 	c.Fields(e.Info)
-	c.End()
+	c.Whole()
 }
 
 // field is a field that holds an error, absent when nil.

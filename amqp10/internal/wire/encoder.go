@@ -386,6 +386,14 @@ func (c *CompositeWriter) Value(v any) {
 	}
 }
 
+// Whole finishes the list with all its fields, absent ones as null. Frames are
+// written so because there are clients that read one as an array of the length that
+// the specification lists, such as Azure's for Python.
+func (c *CompositeWriter) Whole() {
+	c.Done()
+	c.e.close(c.start, codeList8, c.n)
+}
+
 // End finishes the list.
 func (c *CompositeWriter) End() {
 	c.e.B = c.e.B[:c.keep]
