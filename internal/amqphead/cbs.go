@@ -130,6 +130,8 @@ func (c *conn) claim(d *amqp10.Delivery, a about) {
 //
 //	operation=put-token, type={…}:sastoken, name={audience}; the token is the body
 //
+// Azure's Event Hubs client for Python says jwt of a shared access signature.
+//
 // The name must be of the same identity as the token's own audience, unless that is
 // an $edgeHub: gateways put their own token for each identity that they act for.
 func readClaim(msg *amqp10.Message) (k claim, err error) {
@@ -140,7 +142,7 @@ func readClaim(msg *amqp10.Message) (k claim, err error) {
 		return k, badClaim("operation %.100q is not put-token", op)
 	}
 	switch kind := msg.ApplicationProperties.Text("type"); kind {
-	case "servicebus.windows.net:sastoken", "azure-devices.net:sastoken":
+	case "servicebus.windows.net:sastoken", "azure-devices.net:sastoken", "jwt":
 	default:
 		return k, badClaim("type %.100q is not a shared access signature", kind)
 	}
