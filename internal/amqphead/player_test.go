@@ -37,6 +37,7 @@ type player struct {
 	s      *stage
 	number string
 	nc     net.Conn
+	sent   *tap // what went into nc
 	conn   *amqp10.Conn
 	sess   *amqp10.Session
 	sender map[string]*amqp10.Sender
@@ -133,9 +134,10 @@ func (c *player) open(words []string) {
 		login = nil
 	}
 	near, far := net.Pipe()
-	c.nc = near
+	c.sent = &tap{Conn: near}
+	c.nc = c.sent
 	c.s.wg.Go(func() { _ = c.s.server.ServeConn(c.s.ctx, far) }) // the reason shows in what the client gets
-	conn, err := amqp10.NewConn(c.s.ctx, near, amqp10.ClientConfig{ContainerID: "client", Login: login})
+	conn, err := amqp10.NewConn(c.s.ctx, c.nc, amqp10.ClientConfig{ContainerID: "client", Login: login})
 	if err != nil {
 		c.note("connection", "refused: %v", err)
 		return
