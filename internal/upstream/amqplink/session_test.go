@@ -449,3 +449,34 @@ func TestU6_AHubThatHasMovedIsLookedForAgain(t *testing.T) {
 		t.Errorf("%d connections", h.count())
 	}
 }
+
+// A hub that throttles is asked once for each message: when to try again, the gateway
+// decides. The session stays, and is good when the hub takes messages again.
+func TestB5_AHubThatThrottlesIsNotAskedAgain(t *testing.T) {
+	h := startHub(t)
+	busy := []amqp10.Condition{amqp10.ErrResourceLimit, amqp10.ErrTransferLimitExceeded, "com.microsoft:device-container-throttled", "com.microsoft:server-busy"}
+	var asked atomic.Int32
+	h.telemetry = func(_ *fakeConn, d *amqp10.Delivery) {
+		if n := int(asked.Add(1)); n <= len(busy) {
+			d.Reject(amqp10.Errorf(busy[n-1], "slow down"))
+			return
+		}
+		d.Accept()
+	}
+	ended := make(chan error, 1)
+	s := h.connect(h.pool(nil), leaf, func(err error) { ended <- err })
+	done := make(chan error, 1)
+	for i := range len(busy) + 1 {
+		s.Send(body1("x"), func(err error) { done <- err })
+		err := await(t, done, "done")
+		if i < len(busy) && iot.KindOf(err) != iot.Throttled {
+			t.Errorf("%s: %v", busy[i], err)
+		}
+		if i == len(busy) && err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	}
+	if n := int(asked.Load()); n != len(busy)+1 || len(ended) != 0 || h.count() != 1 {
+		t.Errorf("asked %d times on %d connections, %d sessions ended", n, h.count(), len(ended))
+	}
+}
