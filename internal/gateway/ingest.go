@@ -64,6 +64,7 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 			return nil, nil, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
 		}
 		m.Stamp(s.Identity())
+		forget(m)
 		sizes = append(sizes, float64(n))
 		sums = countArrival(sums, m)
 		if !s.hop(m) {
@@ -82,6 +83,17 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 	}
 	s.meter.Observe(meter.Series{Quantity: meter.MessageSize}, sizes...)
 	return entries, sums, nil
+}
+
+// hubsOwn are system properties that a gateway gives a message, or its own messages
+// have, and no client's.
+var hubsOwn = [...]iot.SystemName{iot.MessageType, iot.ReporterDeviceID, iot.ReporterModuleID, iot.InputName}
+
+// forget removes what a client cannot say of its message.
+func forget(m *iot.Message) {
+	for _, name := range hubsOwn {
+		m.System.Set(name, "")
+	}
 }
 
 // match finds where a message goes. Routes may ask whether it is from this device or

@@ -22,9 +22,11 @@ type fakeParent struct {
 	sessions map[*fakeSession]bool
 	got      map[iot.Identity][]string
 	creds    map[iot.Identity]iot.Credentials
+	throttle bool // all messages
+	tries    int  // to connect
 	lookups  int
 	twins    map[iot.Identity]*twinHub // of others there is one that never changes
-	changed  chan struct{} // closed and replaced at every change
+	changed  chan struct{}             // closed and replaced at every change
 }
 
 func newFakeParent(regs ...iot.Registration) *fakeParent {
@@ -43,7 +45,9 @@ var errAway = iot.Errorf(iot.Unavailable, "fake", iot.Identity{}, "the hub is aw
 func (p *fakeParent) Connect(_ context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.tries++
 	if p.away {
+		p.touch()
 		return nil, errAway
 	}
 	if _, err := sas.Parse(creds.Token); err != nil {
@@ -149,6 +153,9 @@ func (s *fakeSession) Send(batch []iot.Message, done func(error)) {
 func (s *fakeSession) take(batch []iot.Message) error {
 	if !s.p.sessions[s] {
 		return errAway
+	}
+	if s.p.throttle {
+		return iot.Errorf(iot.Throttled, "fake", s.id, "too many")
 	}
 	for _, m := range batch {
 		switch body := string(m.Body); body {

@@ -1,0 +1,54 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A store that a newer program wrote is refused as it is, and drained by that program
+// afterwards.
+func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	open := func() (*Store, error) { return Open(dir, Options{BallastBytes: -1, MinFree: -1}) }
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := make(chan error, 1)
+	s.Append([]Entry{{Queue: "q", Lane: "l", Data: []byte("kept")}}, func(err error) { stored <- err })
+	if err := errors.Join(<-stored, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "FORMAT")
+	ours, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := []byte("sluice-spool 2\n")
+	if err := os.WriteFile(file, newer, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var format *FormatError
+	for range 2 {
+		if _, err := open(); !errors.As(err, &format) || format.Have != "sluice-spool 2" {
+			t.Fatalf("of a newer program: %v", err)
+		}
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != string(newer) {
+		t.Errorf("FORMAT says %q, %v", text, err)
+	}
+	if err := os.WriteFile(file, ours, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = open(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Queue("q").Stats().Records; n != 1 {
+		t.Errorf("%d records are left, want 1", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
