@@ -64,10 +64,10 @@ func (t *Translator) Run(ctx context.Context) error {
 	}
 }
 
-// pause is how long to wait before connecting again: a second, then twice that, up
-// to half a minute.
+// pause is how long to wait before connecting again: a quarter of a second, then
+// twice that, up to half a minute.
 func pause(attempt int) time.Duration {
-	return min(time.Second<<min(attempt, 10), 30*time.Second)
+	return min(250*time.Millisecond<<min(attempt, 10), 30*time.Second)
 }
 
 // session is one connection to the gateway.

@@ -134,8 +134,14 @@ func unknownInObject(object map[string]any, path []string, t reflect.Type, whole
 
 func field(t reflect.Type, key string) (reflect.StructField, bool) {
 	for i := range t.NumField() {
-		if name(t.Field(i)) == key {
-			return t.Field(i), true
+		f := t.Field(i)
+		if f.Anonymous {
+			if inner, ok := field(f.Type, key); ok {
+				return inner, true
+			}
+		}
+		if name(f) == key {
+			return f, true
 		}
 	}
 	return reflect.StructField{}, false
@@ -175,6 +181,9 @@ func known(t reflect.Type, prefix string) (keys []string) {
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Anonymous {
+			keys = append(keys, known(f.Type, prefix)...)
+		}
 		if key := name(f); key != "" {
 			keys = append(append(keys, prefix+key), known(f.Type, prefix+key+".")...)
 		}

@@ -13,6 +13,11 @@ type sample struct {
 	Listen string            `toml:"listen" json:"listen"`
 	Units  []unit            `toml:"units" json:"units"`
 	Extra  map[string]string `toml:"extra" json:"extra"`
+	Inner
+}
+
+type Inner struct {
+	Within string `toml:"within" json:"within"`
 }
 
 type unit struct {
@@ -20,12 +25,12 @@ type unit struct {
 }
 
 func TestBothFormsReadTheSame(t *testing.T) {
-	want := sample{"a", []unit{{1}, {2}}, map[string]string{"any": "thing"}}
+	want := sample{"a", []unit{{1}, {2}}, map[string]string{"any": "thing"}, Inner{"w"}}
 	var fromTOML, fromJSON sample
-	if err := TOML([]byte("listen = 'a'\nextra = { any = 'thing' }\n[[units]]\naddress = 1\n[[units]]\naddress = 2"), &fromTOML); err != nil {
+	if err := TOML([]byte("listen = 'a'\nwithin = 'w'\nextra = { any = 'thing' }\n[[units]]\naddress = 1\n[[units]]\naddress = 2"), &fromTOML); err != nil {
 		t.Error(err)
 	}
-	if err := JSON([]byte(`{"listen": "a", "units": [{"address": 1}, {"address": 2}], "extra": {"any": "thing"}}`), &fromJSON); err != nil {
+	if err := JSON([]byte(`{"listen": "a", "within": "w", "units": [{"address": 1}, {"address": 2}], "extra": {"any": "thing"}}`), &fromJSON); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff(want, fromTOML) + cmp.Diff(want, fromJSON); diff != "" {
@@ -38,6 +43,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"a.toml", "listen = 'a'\nunit = 1", `a.toml: line 2: unknown key "unit"; did you mean "units"?`},
 		{"a.toml", "[[units]]\nadress = 1", `line 2: unknown key "units.adress"; did you mean "units.address"?`},
 		{"a.toml", "[[units]]\nlisten = 1", `did you mean "listen"?`},
+		{"a.toml", "withn = 1", `did you mean "within"?`},
+		{"a.json", `{"withn": 1}`, `did you mean "within"?`},
 		{"a.toml", "\nlisten = 5", `line 2: listen: `},
 		{"a.toml", "\n\nlisten", `line 3`},
 		{"a.json", "{\"listen\":\n\"a\",,}", `a.json: line 2: `},

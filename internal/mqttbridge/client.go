@@ -70,6 +70,7 @@ type connection struct {
 	waiting chan paho.Message // to be acknowledged
 	sent    chan sending      // to be acknowledged by the broker
 	lost    chan error        // of capacity 1
+	acked   chan struct{}     // of capacity 1
 
 	deaf        atomic.Bool  // too much has come
 	outstanding atomic.Int64 // what has come and was not acknowledged
@@ -92,7 +93,7 @@ func (o *outside) run(ctx context.Context) error {
 		if time.Since(began) > time.Minute {
 			attempt = 0
 		}
-		wait := min(time.Second<<min(attempt, 5), 30*time.Second)
+		wait := min(250*time.Millisecond<<min(attempt, 10), 30*time.Second)
 		if errors.Is(err, errMapping) || errors.Is(err, errFull) {
 			continue
 		}
@@ -117,7 +118,7 @@ const dialTime = 30 * time.Second
 // over it is left then.
 func (o *outside) serve(ctx context.Context) error {
 	c := &connection{
-		of: o, log: o.of.log, lost: make(chan error, 1),
+		of: o, log: o.of.log, lost: make(chan error, 1), acked: make(chan struct{}, 1),
 		waiting: make(chan paho.Message, 2*maxWaiting), sent: make(chan sending, maxQueue),
 	}
 	c.client = paho.NewClient(c.options())
@@ -145,13 +146,17 @@ func (o *outside) serve(ctx context.Context) error {
 	return err
 }
 
-// wait gives the gateway a moment to take what has arrived, as it does itself.
+// wait gives the gateway a moment to take what has arrived, as the translator does.
 func (o *outside) wait(c *connection) {
-	// The pump has ended or is about to; what it posted is acknowledged within
-	// the translator's last second.
-	select {
-	case <-c.lost:
-	case <-time.After(time.Second):
+	late := time.After(time.Second)
+	for c.outstanding.Load() > 0 {
+		select {
+		case <-c.acked:
+		case <-c.lost:
+			return
+		case <-late:
+			return
+		}
 	}
 }
 
@@ -267,6 +272,10 @@ func (c *connection) acknowledge(stop <-chan struct{}) {
 			m.Ack()
 			c.outstanding.Add(-1)
 			c.comeBack()
+			select {
+			case c.acked <- struct{}{}:
+			default:
+			}
 		case <-stop:
 			return
 		}

@@ -115,7 +115,7 @@ func (p *pattern) match(topic string, each func(name, value string)) bool {
 }
 
 func (p *pattern) matches(topic string) bool {
-	if strings.HasPrefix(topic, "$") && p.levels[0].one() {
+	if strings.HasPrefix(topic, "$") && (p.levels[0].one() || p.levels[0].rest()) {
 		return false // as a filter would not [MQTT-4.7.2-1]
 	}
 	rest, more := topic, true
