@@ -46,9 +46,14 @@ type outgoing struct {
 const transferOverhead = 80
 
 // transmit writes as much of o as the peer's window takes, and reports whether
-// that was all. [mu held]
+// that was all. What was settled before o was sent is said before it: Azure's
+// client in C does not take the answer to a request that is not accepted yet.
+// [mu held]
 func (s *Session) transmit(o *outgoing) bool {
 	limit := int(s.c.maxOut) - transferOverhead
+	if !o.begun {
+		s.flushSettlements()
+	}
 	for s.remoteWindow > 0 {
 		w := s.c.room(min(len(o.rest), limit) + transferOverhead)
 		t := frame.Transfer{Handle: o.snd.handle, More: len(o.rest) > limit, Aborted: o.aborted}

@@ -236,3 +236,28 @@ func TestDeliveryNumbersGoAroundZero(t *testing.T) {
 		p.want("disposition role=true first=4294967294 last=1 settled=true state=accepted()")
 	})
 }
+
+// Azure's client in C does not take the answer to a request before the request is
+// accepted.
+func TestAnAnswerDoesNotOvertakeTheAcceptanceOfItsRequest(t *testing.T) {
+	var answers *Sender
+	h := handler{attach: func(r *LinkRequest) {
+		if r.Role == RoleReceiver {
+			r.AcceptReceiver(ReceiverConfig{Window: 5, OnDelivery: func(d *Delivery) {
+				d.Accept()
+				_ = answers.Send(Outgoing{Message: NewMessage(nil), Settled: true})
+			}})
+			return
+		}
+		answers = r.AcceptSender(SenderConfig{})
+	}}
+	scripted(t, &Server{}, h, func(p *script) {
+		p.opened().send(receivingLink("answers", 1), credit(1, 0, 5), sendingLink("requests", 0))
+		p.want("attach", "attach")
+		synctest.Wait()
+		p.send(flow(frame.Flow{NextIncomingID: frame.Some(uint32(0)), IncomingWindow: 100, OutgoingWindow: 100, Echo: true}))
+		synctest.Wait()
+		p.send(whole(0, 0))
+		p.want("disposition role=true first=0 settled=true state=accepted()", "transfer handle=0")
+	})
+}
