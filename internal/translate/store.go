@@ -37,10 +37,24 @@ func OpenStore(dir string, log *slog.Logger, fatal func(error)) (*Store, error) 
 
 // OpenStoreIn is OpenStore in a file system, for tests of what its crashes leave.
 func OpenStoreIn(files vfs.FS, dir string, log *slog.Logger, fatal func(error)) (*Store, error) {
-	if err := files.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("translate: %w", err)
+	for _, private := range []string{dir, files.PathJoin(dir, "leaves")} {
+		if err := makeIn(files, private); err != nil {
+			return nil, fmt.Errorf("translate: %w", err)
+		}
 	}
 	return openStore(dir, files, spool.Options{Logger: log, Fatal: fatal, FS: files, MinFree: -1, BallastBytes: -1})
+}
+
+// makeIn makes a directory, whose existence survives a crash.
+func makeIn(files vfs.FS, dir string) error {
+	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent, err := files.OpenDir(files.PathDir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
 }
 
 func openStore(dir string, files vfs.FS, opt spool.Options) (*Store, error) {

@@ -141,6 +141,8 @@ func TestALeafThatWasDeletedAtTheHubIsRegisteredAnew(t *testing.T) {
 	p.tell("leaf", "a")
 	s.cloud.has("leaf", "a")
 	s.must(s.devices.Delete(iot.DeviceIdentity("leaf"), "*"))
+	s.restartGateway()
+	p = s.translator(ptm, 64)
 	s.until("it is created again", func() error {
 		p.tell("leaf", "b") // what the gateway took before it knew goes to its dead letters
 		if n := s.cloud.createdTimes("leaf"); n != 2 {

@@ -73,14 +73,21 @@ type site struct {
 	module     *translate.Module
 	stopModule func()
 
-	client func(iot.Identity) *moduleclient.Client // of a module
-	cloud  *cloud
+	client       func(iot.Identity) *moduleclient.Client // of a module
+	moduleClient func() *moduleclient.Client             // of the identity module
+	cloud        *cloud
 }
 
 // newSite starts a site in memory, with changes to the module's options.
 func newSite(t testing.TB, change func(*translate.Options)) *site {
 	t.Helper()
-	s := prepare(t, change)
+	return newSiteWith(t, func(s *site) { s.change = change })
+}
+
+func newSiteWith(t testing.TB, change func(*site)) *site {
+	t.Helper()
+	s := prepare(t)
+	change(s)
 	s.startHub()
 	s.populate()
 	s.startGateway()
@@ -88,16 +95,17 @@ func newSite(t testing.TB, change func(*translate.Options)) *site {
 	return s
 }
 
-func prepare(t testing.TB, change func(*translate.Options)) *site {
+func prepare(t testing.TB) *site {
 	level := slog.LevelWarn
 	if testing.Verbose() {
 		level = slog.LevelInfo
 	}
 	s := &site{
-		t: t, name: "hub.local", dir: t.TempDir(), state: vfs.NewMem(), leaves: vfs.NewMem(), change: change,
+		t: t, name: "hub.local", dir: t.TempDir(), state: vfs.NewMem(), leaves: vfs.NewMem(),
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})),
 	}
 	s.client = s.clientInMemory
+	s.moduleClient = func() *moduleclient.Client { return s.client(itm) }
 	return s
 }
 
@@ -197,7 +205,7 @@ func (s *site) startGateway() {
 	s.t.Cleanup(func() { s.stopGateway() })
 }
 
-// A front is a gateway that may be replaced by its successor.
+// A front is the gateway of the moment.
 type front struct{ s *site }
 
 func (f front) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
@@ -205,10 +213,12 @@ func (f front) Connect(ctx context.Context, creds iot.Credentials, client iot.Cl
 }
 
 // clientInMemory is the way of a module to a gateway in this process.
-func (s *site) clientInMemory(id iot.Identity) *moduleclient.Client {
+func (s *site) clientInMemory(id iot.Identity) *moduleclient.Client { return s.clientOver(front{s}, id) }
+
+func (s *site) clientOver(hub iot.Hub, id iot.Identity) *moduleclient.Client {
 	s.t.Helper()
 	e, _ := s.devices.Get(id)
-	c, err := moduleclient.Over(front{s}, moduleclient.Environment{Identity: id, Hub: s.name, Key: e.Auth.PrimaryKey}, moduleclient.Options{})
+	c, err := moduleclient.Over(hub, moduleclient.Environment{Identity: id, Hub: s.name, Key: e.Auth.PrimaryKey}, moduleclient.Options{})
 	s.must(err)
 	return c
 }
@@ -231,7 +241,7 @@ func (s *site) startModule() {
 	s.t.Helper()
 	store, err := translate.OpenStoreIn(s.leaves, "module", slog.New(slog.DiscardHandler), func(err error) { s.t.Error(err) })
 	s.must(err)
-	client := s.client(itm)
+	client := s.moduleClient()
 	opt := translate.Options{Gateway: client, Kept: store.Kept, State: store.State, Log: s.log, Patience: fast, RegisterRate: 1e6}
 	if s.change != nil {
 		s.change(&opt)

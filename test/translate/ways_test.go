@@ -58,15 +58,6 @@ func TestAMethodGoesToTheTranslatorAndItsAnswerReturns(t *testing.T) {
 	}
 }
 
-func TestAMethodThatNobodyAnswersTimesOut(t *testing.T) {
-	t.Parallel()
-	s, _ := greeted(t, func(o *translate.Options) { o.MethodTimeout = 100 * time.Millisecond })
-	r, err := s.hub.InvokeMethod(t.Context(), iot.DeviceIdentity("leaf"), iot.MethodCall{Name: "x", ConnectTimeout: 30 * time.Second, ResponseTimeout: 5 * time.Second})
-	if err == nil && r.Status != 504 || err != nil && iot.KindOf(err) != iot.Timeout {
-		t.Errorf("%+v, %v", r, err)
-	}
-}
-
 func TestDesiredPropertiesGoDownAndReportedOnesUp(t *testing.T) {
 	t.Parallel()
 	s, p := greeted(t, nil)

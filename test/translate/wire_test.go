@@ -26,7 +26,7 @@ import (
 // speak a protocol to the gateway.
 func newWireSite(t *testing.T, protocol upstream.Protocol) *site {
 	t.Helper()
-	s := prepare(t, nil)
+	s := prepare(t)
 	s.name = "localhost"
 	h, err := host.Open(host.Config{Dir: t.TempDir(), HostName: s.name, MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1, Log: s.log})
 	s.must(err)
