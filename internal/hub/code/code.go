@@ -27,6 +27,7 @@ const (
 	ArgumentInvalid             Code = 400004
 	ArgumentNull                Code = 400005
 	FormatError                 Code = 400006 // the body is not what it must be
+	BlobContainerInvalid        Code = 400008
 	DeviceDefinedMultipleTimes  Code = 400011 // twice in one bulk request
 	BulkRegistryFailure         Code = 400013
 	StorageNotConfigured        Code = 400014 // no blob store belongs to the hub
@@ -72,6 +73,7 @@ var names = map[Code]string{
 	ArgumentInvalid:             "ArgumentInvalid",
 	ArgumentNull:                "ArgumentNull",
 	FormatError:                 "IotHubFormatError",
+	BlobContainerInvalid:        "BlobContainerValidationError",
 	DeviceDefinedMultipleTimes:  "DeviceDefinedMultipleTimes",
 	BulkRegistryFailure:         "BulkRegistryOperationFailure",
 	StorageNotConfigured:        "DefaultStorageEndpointNotConfigured",

@@ -165,6 +165,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.store.onFatal(cancel)
 	var group sync.WaitGroup
 	group.Go(func() { h.hub.Run(ctx) })
+	group.Go(func() { h.store.transfer.Run(ctx) })
 	group.Go(func() { h.cert.keep(ctx, &h.cfg) })
 	group.Go(func() { cancel(h.mqtt.Serve(ctx, tlsx.Listen(h.mqttListener, tlsx.Limits{}, h.cfg.Log))) })
 	group.Go(func() { cancel(h.serveAMQP(ctx)) })

@@ -73,10 +73,11 @@ func (h *Host) api(names []string, roots func() *x509.CertPool) http.Handler {
 		Auth: &auth.Authenticator{
 			Directory: h.store.registry, Hosts: names, Roots: roots, Now: h.cfg.Now,
 		},
-		Hub:    h.hub,
-		Events: events.New(h.store.events),
-		Log:    h.cfg.Log,
-		Now:    h.cfg.Now,
+		Hub:       h.hub,
+		Transfers: h.store.transfer,
+		Events:    events.New(h.store.events),
+		Log:       h.cfg.Log,
+		Now:       h.cfg.Now,
 	})
 }
 

@@ -6,10 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/files"
+	"sluice/internal/hub/transfer"
 	"sluice/internal/pki"
 )
 
@@ -40,21 +39,26 @@ func (s *Storage) client() (*http.Client, error) {
 	return &http.Client{Transport: transport}, nil
 }
 
-// openFiles opens the files of devices, or returns nil if they go nowhere.
-func openFiles(db *pebble.DB, cfg *Config) (*files.Store, error) {
+// openBlobs opens what has to do with blobs: jobs that move identities, and files of
+// devices, which go nowhere without an account.
+func (s *store) openBlobs(cfg *Config) error {
+	client, err := cfg.Storage.client()
+	if err != nil {
+		return err
+	}
+	if s.transfer, err = transfer.Open(s.state, transfer.Options{Client: client, Now: cfg.Now, Log: cfg.Log}); err != nil {
+		return err
+	}
 	if cfg.Storage.Account == "" {
-		return nil, nil
+		return nil
 	}
 	account, err := blob.ParseAccount(cfg.Storage.Account)
 	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
+		return fmt.Errorf("hub: %w", err)
 	}
-	client, err := cfg.Storage.client()
-	if err != nil {
-		return nil, err
-	}
-	return files.Open(db, files.Options{
+	s.files, err = files.Open(s.state, files.Options{
 		Account: account, Container: cfg.Storage.Container, TTL: cfg.Storage.TTL, Client: client,
 		Silent: cfg.Storage.Silent, Now: cfg.Now, Log: cfg.Log,
 	})
+	return err
 }

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/transfer"
 	"sluice/internal/hub/twins"
 )
 
@@ -31,6 +32,7 @@ type store struct {
 	commands *commands.Store
 	deploy   *deploy.Store
 	jobs     *jobs.Store
+	transfer *transfer.Store
 	files    *files.Store // nil without a blob store
 	events   *eventlog.Log
 
@@ -74,7 +76,7 @@ func openStore(cfg *Config) (s *store, err error) {
 	if s.jobs, err = jobs.Open(s.state, jobs.Options{Now: cfg.Now, Log: cfg.Log}); err != nil {
 		return s, err
 	}
-	if s.files, err = openFiles(s.state, cfg); err != nil {
+	if err = s.openBlobs(cfg); err != nil {
 		return s, err
 	}
 	s.events, err = eventlog.Open(filepath.Join(cfg.Dir, "events"), eventlog.Options{

@@ -25,6 +25,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/transfer"
 	"sluice/iot"
 )
 
@@ -55,6 +56,10 @@ type Options struct {
 	Registry *registry.Store
 	Auth     *auth.Authenticator
 	Hub      Hub // nil: nobody is ever connected, and there are no twins
+
+	// Transfers are the jobs that move identities into blobs and back; nil: there are
+	// none.
+	Transfers *transfer.Store
 
 	// Events serves GET /sluice/events, after the caller has proved the right
 	// ServiceConnect; nil: there is no such path.
@@ -94,6 +99,7 @@ func New(opt Options) http.Handler {
 		a.queryRoutes(opt.Hub),
 		a.configurationRoutes(opt.Hub),
 		a.jobRoutes(opt.Hub),
+		a.transferRoutes(),
 		a.eventRoutes(),
 	)
 	for i := range a.routes {
