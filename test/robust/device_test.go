@@ -1,6 +1,7 @@
 package robust
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -15,7 +16,7 @@ import (
 	"sluice/test/robust/ledger"
 )
 
-// endpoint is where every message of these tests has to arrive.
+// endpoint is where messages have to arrive, but those of devices with another.
 const endpoint = "$upstream"
 
 // A device sends messages at QoS 1, and writes down what it sends before it
@@ -30,6 +31,8 @@ type device struct {
 	key    iot.Secret
 	ledger *ledger.Writer
 	rng    *rand.Rand
+
+	endpoint string // where its messages have to arrive; "" is the hub
 
 	window int           // messages that may be unacknowledged
 	size   int           // bytes of a body
@@ -210,7 +213,7 @@ func (d *device) send(c *connection, seqs []uint64, sentAt map[uint64]time.Time)
 	events := make([]ledger.Event, len(seqs))
 	for i, seq := range seqs {
 		body := ledger.Body(d.id, seq, d.size)
-		events[i] = ledger.Event{Kind: ledger.Sent, Sender: d.id, Seq: seq, Hash: ledger.Hash(body), Endpoints: []string{endpoint}}
+		events[i] = ledger.Event{Kind: ledger.Sent, Sender: d.id, Seq: seq, Hash: ledger.Hash(body), Endpoints: []string{cmp.Or(d.endpoint, endpoint)}}
 		out = append(out, publish(telemetry(d.id), 1, packetID(seq), body, false)...)
 	}
 	now := time.Now()

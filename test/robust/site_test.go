@@ -154,6 +154,11 @@ func (s *site) register(ids []string) string {
 	for _, e := range leaves {
 		s.keys[e.Identity.Device] = e.Auth.PrimaryKey
 	}
+	module := registry.Entry{}
+	module.Identity, module.Enabled = iot.ModuleIdentity("gateway", "filter"), true
+	modules, err := h.Registry().Create(module)
+	s.must(err)
+	s.keys[moduleName] = modules[0].Auth.PrimaryKey
 	s.owner, err = sas.ParseConnectionString(h.ConnectionString(registry.Owner))
 	s.must(err)
 	return fmt.Sprintf("HostName=%s;DeviceId=gateway;SharedAccessKey=%s", hubName, created[0].Auth.PrimaryKey.Reveal())

@@ -23,6 +23,7 @@ import (
 // The types of packets, section 2.2.1.
 const (
 	typeConnack = 2
+	typePublish = 3
 	typePuback  = 4
 	typeSuback  = 9
 	typePong    = 13
