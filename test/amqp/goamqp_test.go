@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -111,6 +112,52 @@ func TestGoAMQPMessagesComeBackAsTheyWent(t *testing.T) {
 	}
 	if left := n.left("q"); left != 0 {
 		t.Errorf("%d messages are left", left)
+	}
+}
+
+// Every type that go-amqp has, as a body and as a property.
+func TestGoAMQPValuesOfEveryType(t *testing.T) {
+	_, session := open(t, &amqp10.Server{}, nil)
+	ctx := within(t)
+	snd, err := session.NewSender(ctx, "q", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rcv, err := session.NewReceiver(ctx, "q", &amqp.ReceiverOptions{Credit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	simple := []any{
+		nil, true, false, uint8(200), uint16(60_000), uint32(0), uint32(7), uint32(4e9), uint64(0), uint64(7), uint64(1) << 63,
+		int8(-100), int16(-30_000), int32(-7), int32(-2e9), int64(-7), int64(-1) << 60, float32(1.5), -2.25,
+		time.UnixMilli(1_700_000_000_123).UTC(), amqp.UUID{1, 15: 9}, []byte{0, 255}, bytes.Repeat([]byte{7}, 300), "grüße", strings.Repeat("x", 300), // a symbol it reads as text
+	}
+	compound := []any{
+		[]any{int64(1), "x", []any{true, nil}}, map[string]any{"k": "v", "n": int64(1)}, map[any]any{int32(1): "one"},
+		[]string{"a", "b"}, []amqp.Symbol{"a", "b"}, []int32{1, 2, 3}, []int64{-1, 1 << 40}, []uint32{7}, []float64{1.5}, []bool{true, false},
+		[]time.Time{time.UnixMilli(5).UTC()}, []amqp.UUID{{1}, {2}},
+	}
+	for i, v := range append(simple, compound...) {
+		m := &amqp.Message{Value: v, Annotations: amqp.Annotations{"x-opt-v": v}}
+		if i < len(simple) {
+			m.ApplicationProperties = map[string]any{"v": v}
+		}
+		if v == nil {
+			m = &amqp.Message{ApplicationProperties: map[string]any{"v": v}, Data: [][]byte{{}}}
+		}
+		if err := snd.Send(ctx, m, nil); err != nil {
+			t.Fatalf("%T %v: %v", v, v, err)
+		}
+		got, err := rcv.Receive(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, got, cmpopts.IgnoreUnexported(amqp.Message{}), cmpopts.IgnoreFields(amqp.Message{}, "DeliveryTag")); diff != "" {
+			t.Errorf("%T (-sent +received):\n%.2000s", v, diff)
+		}
+		if err := rcv.AcceptMessage(ctx, got); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

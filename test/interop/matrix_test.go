@@ -37,7 +37,7 @@ func TestWhatDevicesDo(t *testing.T) {
 var (
 	matrixPaths     = []string{"direct", "gateway", "two"}
 	matrixProtocols = []string{"mqtt", "mqtt-ws", "amqp", "amqp-ws", "http"}
-	matrixFeatures  = []string{"telemetry", "command", "twin", "method"}
+	matrixFeatures  = []string{"telemetry", "batch", "command", "settle", "twin", "method"}
 )
 
 type matrix struct {
@@ -134,7 +134,7 @@ func (m *matrix) judge() {
 		for _, protocol := range matrixProtocols {
 			device := deviceOf(path, protocol)
 			for _, feature := range matrixFeatures {
-				if protocol == "http" && (feature == "twin" || feature == "method") {
+				if !possible(protocol, feature) {
 					continue
 				}
 				if got := m.outcome[device][feature]; got != "ok" {
@@ -143,4 +143,17 @@ func (m *matrix) judge() {
 			}
 		}
 	}
+}
+
+// possible reports whether the SDK has a feature with a protocol.
+func possible(protocol, feature string) bool {
+	switch feature {
+	case "twin", "method":
+		return protocol != "http"
+	case "batch":
+		return protocol == "http"
+	case "settle":
+		return !strings.HasPrefix(protocol, "mqtt")
+	}
+	return true
 }

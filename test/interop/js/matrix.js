@@ -1,6 +1,6 @@
 // Tries everything that a device does, with the official SDKs on both ends, and
-// prints one line of JSON: {"telemetry": "ok", "command": …, "twin": …, "method": …},
-// where what is not ok says why. What a protocol cannot do is left out.
+// prints one line of JSON: {"telemetry": "ok", "batch": …, "command": …, "settle": …,
+// "twin": …, "method": …}, where what is not ok says why. What a protocol cannot do is left out.
 // usage: matrix.js SERVICE_CONNECTION_STRING DEVICE_CONNECTION_STRING CA_FILE PROTOCOL
 'use strict';
 const fs = require('fs');
@@ -33,29 +33,56 @@ async function main([serviceString, deviceString, ca, protocol]) {
   const registry = service.Registry.fromConnectionString(serviceString);
   const client = service.Client.fromConnectionString(serviceString);
 
+  const message = (n) => {
+    const m = new Message(JSON.stringify({ n }));
+    m.properties.add('n', String(n));
+    return m;
+  };
+  // Commands that have come and nobody has asked for, and those who wait for one.
+  const commands = [];
+  const waiting = [];
+  const arrived = (m) => (waiting.length > 0 ? waiting.shift()(m) : commands.push(m));
+  const next = () => within('the command', new Promise((done) => (commands.length > 0 ? done(commands.shift()) : waiting.push(done))));
+  const send = async (text) => {
+    const command = new (require('azure-iot-common').Message)(text);
+    command.messageId = `${text} of ${id}`;
+    command.properties.add('speed', 'slow');
+    await client.send(id, command);
+  };
+  const settle = async (how, want) => {
+    const m = await next();
+    if (m.getData().toString() !== want) throw new Error(`received ${m.getData()}, not ${want}`);
+    await device[how](m);
+  };
+
   const tries = {
     async telemetry() {
-      for (let n = 1; n <= 5; n++) {
-        const m = new Message(JSON.stringify({ n }));
-        m.properties.add('n', String(n));
-        await device.sendEvent(m);
-      }
+      for (let n = 1; n <= 5; n++) await device.sendEvent(message(n));
+    },
+    async batch() {
+      await device.sendEventBatch([6, 7, 8].map(message));
     },
     async command() {
-      const got = new Promise((done) => device.on('message', done));
-      const command = new (require('azure-iot-common').Message)('do it');
-      command.messageId = `command of ${id}`;
-      command.properties.add('speed', 'slow');
+      device.on('message', arrived);
       await client.open();
-      await client.send(id, command);
-      const received = await within('the command', got);
+      await send('do it');
+      const received = await next();
       // Over HTTPS the SDK leaves the header's prefix in the name.
       const speed = received.properties.getValue('speed') || received.properties.getValue('iothub-app-speed');
       if (received.getData().toString() !== 'do it' || speed !== 'slow') {
         throw new Error(`received ${received.getData()} with ${JSON.stringify(received.properties)}`);
       }
       await device.complete(received);
-      await client.close();
+    },
+    // What is abandoned comes again, what is rejected does not.
+    async settle() {
+      await send('abandon');
+      await settle('abandon', 'abandon');
+      await settle('complete', 'abandon');
+      await send('reject');
+      await settle('reject', 'reject');
+      await send('complete');
+      await settle('complete', 'complete');
     },
     async twin() {
       const twin = await callback((done) => device.getTwin(done));
@@ -78,6 +105,8 @@ async function main([serviceString, deviceString, ca, protocol]) {
     delete tries.twin;
     delete tries.method;
   }
+  if (protocol !== 'http') delete tries.batch; // not implemented in the SDK
+  if (protocol.startsWith('mqtt')) delete tries.settle;
   const outcome = {};
   for (const [name, attempt] of Object.entries(tries)) {
     try {
@@ -87,6 +116,7 @@ async function main([serviceString, deviceString, ca, protocol]) {
       outcome[name] = `${err.name}: ${err.message}`;
     }
   }
+  await client.close();
   console.log(JSON.stringify(outcome));
   await device.close().catch(() => {});
   process.exit(0);
