@@ -27,7 +27,7 @@ func moduleCommand() *cobra.Command {
 		Long:    moduleLong,
 		Example: moduleExamples,
 	}
-	cmd.AddCommand(identityTranslationCommand(), mqttBridgeCommand())
+	cmd.AddCommand(identityTranslationCommand(), mqttBridgeCommand(), modbusCommand())
 	return cmd
 }
 
