@@ -65,6 +65,7 @@ func (s *Store) finish(j *job, life context.Context, err error) {
 	cause := context.Cause(life)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer close(j.over)
 	j.stop(nil)
 	j.stop, j.identities = nil, nil
 	switch {

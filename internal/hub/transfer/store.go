@@ -60,6 +60,7 @@ type job struct {
 	form       service.RegistryJob
 	identities Identities
 	stop       context.CancelCauseFunc // of its run; nil if it does not run
+	over       chan struct{}           // closed when nothing is done for it any more
 }
 
 func (j *job) ended() bool { return j.form.Status != enqueued && j.form.Status != running }
@@ -140,7 +141,7 @@ func (s *Store) Create(form service.RegistryJob, identities Identities) (service
 	if err := s.prune(); err != nil {
 		return form, err
 	}
-	j := &job{form: form, identities: identities}
+	j := &job{form: form, identities: identities, over: make(chan struct{})}
 	if err := s.put(j); err != nil {
 		return form, err
 	}
@@ -242,6 +243,8 @@ func (s *Store) Cancel(id string) (service.RegistryJob, error) {
 	s.end(j, cancelled, "")
 	if j.stop != nil {
 		j.stop(errCancelled)
+	} else {
+		close(j.over)
 	}
 	return j.form, s.put(j)
 }

@@ -80,13 +80,19 @@ func (f *fixture) create(kind string, of Identities) service.RegistryJob {
 // ended waits for the end of a job.
 func (f *fixture) ended(id string) service.RegistryJob {
 	f.t.Helper()
-	for late := time.Now().Add(time.Minute); time.Now().Before(late); time.Sleep(time.Millisecond) {
-		if j, err := f.Get(id); err != nil || j.EndTime != nil {
-			return j
-		}
+	f.mu.Lock()
+	over := f.jobs[id].over
+	f.mu.Unlock()
+	select {
+	case <-over:
+	case <-time.After(time.Minute):
+		f.t.Fatal("the job does not end")
 	}
-	f.t.Fatal("the job does not end")
-	return service.RegistryJob{}
+	j, err := f.Get(id)
+	if err != nil {
+		f.t.Error(err)
+	}
+	return j
 }
 
 // fake identities are numbers.
