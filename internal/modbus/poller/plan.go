@@ -14,6 +14,7 @@ type group struct {
 	interval time.Duration
 	blocks   []block
 	next     time.Time
+	refused  error // why some of it could not be read the last time
 }
 
 // block is registers that one request reads.

@@ -161,12 +161,23 @@ func (d *device) poll(ctx context.Context, u *unit, g *group) {
 	if g.next = g.next.Add(g.interval); g.next.Before(began) {
 		g.next = began.Add(g.interval)
 	}
-	if err != nil {
+	g.refused = err
+	if err = u.refused(); err != nil {
 		u.tell(ctx, "error", err)
-	} else if len(u.groups) == 1 || u.status != "error" {
+	} else {
 		u.tell(ctx, "ok", nil)
 	}
 	u.send(ctx, g, values)
+}
+
+// refused is why some of the unit's values are missing, or nil.
+func (u *unit) refused() error {
+	for _, g := range u.groups {
+		if g.refused != nil {
+			return g.refused
+		}
+	}
+	return nil
 }
 
 // away reports whether an error means that a unit was not reached, rather than that
