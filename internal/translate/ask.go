@@ -35,11 +35,11 @@ func (m *Module) request(session iot.Session, l *leaf) {
 		return
 	}
 	e := leafwire.Event{
-		HubHostname: m.opt.Gateway.HubName(), LeafDeviceID: l.ID,
+		HubHostname: m.opt.Gateway.HubName(), LeafDeviceID: l.id,
 		EdgeDeviceID: m.id.Device, EdgeModuleID: m.id.Module, Operation: l.operation(),
 	}
 	if l.Tries > 0 {
-		m.opt.Log.Info("the cloud has not answered; it is asked again", "leaf", l.ID, "operation", e.Operation, "tries", l.Tries)
+		m.opt.Log.Info("the cloud has not answered; it is asked again", "leaf", l.id, "operation", e.Operation, "tries", l.Tries)
 	}
 	m.mu.Unlock()
 	m.counts.asked.Add(1)

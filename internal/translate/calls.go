@@ -114,7 +114,7 @@ func (c *conn) called(call iot.MethodCall, reply func(iot.MethodResult)) {
 		within = c.m.opt.MethodTimeout
 	}
 	id := rand.Text()
-	route := leafwire.Route{Leaf: c.l.ID, Module: c.module()}
+	route := leafwire.Route{Leaf: c.l.id, Module: c.module()}
 	msg := route.Method(leafwire.Method{ID: id, Name: call.Name, Timeout: within, Payload: call.Payload})
 	c.ask(id, msg, &question{
 		route:  route,
@@ -150,7 +150,7 @@ func (c *conn) listenForCommands(context.Context) error {
 // commanded hands a command to the translator.
 func (c *conn) commanded(d iot.Delivery) {
 	id := rand.Text()
-	route := leafwire.Route{Leaf: c.l.ID, Module: c.module()}
+	route := leafwire.Route{Leaf: c.l.id, Module: c.module()}
 	c.ask(id, route.Command(id, d.Message), &question{
 		route:  route,
 		answer: func(r leafwire.Response) { c.settle(d.LockToken, r.Settle) },

@@ -55,7 +55,7 @@ func (m *Module) connOf(ctx context.Context, l *leaf) (*conn, error) {
 	c = &conn{m: m, l: l, used: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	session, err := m.opt.Gateway.ConnectLeaf(ctx, l.ID, iot.Client{Protocol: "module", Product: product, Ended: c.lost})
+	session, err := m.opt.Gateway.ConnectLeaf(ctx, l.id, iot.Client{Protocol: "module", Product: product, Ended: c.lost})
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (m *Module) connOf(ctx context.Context, l *leaf) (*conn, error) {
 	m.mu.Unlock()
 	if ended {
 		_ = session.Close()
-		return nil, iot.Errorf(iot.Unavailable, "connect", iot.DeviceIdentity(l.ID), "the session ended at once")
+		return nil, iot.Errorf(iot.Unavailable, "connect", iot.DeviceIdentity(l.id), "the session ended at once")
 	}
 	return c, nil
 }
@@ -218,7 +218,7 @@ func (c *conn) changed(body json.RawMessage) {
 // tell tells the translator; what does not arrive is told again as a whole.
 // [telling.mu held]
 func (c *conn) tell(d leafwire.Desired) {
-	route := leafwire.Route{Leaf: c.l.ID, Module: c.module()}
+	route := leafwire.Route{Leaf: c.l.id, Module: c.module()}
 	c.m.herald.tell(route.Desired(d), func(err error) {
 		if err != nil {
 			c.repeatDesired()

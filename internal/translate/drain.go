@@ -134,7 +134,7 @@ const operationTimeout = 30 * time.Second
 func (d *draining) dead(r spool.Record, err error) {
 	d.lease.Dead(r, "refused")
 	d.m.counts.dropped.Add(1)
-	d.m.opt.Log.Error("the gateway refuses a message, which is now a dead letter", "leaf", d.l.ID, "err", err)
+	d.m.opt.Log.Error("the gateway refuses a message, which is now a dead letter", "leaf", d.l.id, "err", err)
 }
 
 // greet notes what the leaf supports. Who says so again may have forgotten what it

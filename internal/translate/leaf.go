@@ -14,7 +14,7 @@ func (m *Module) admit(s saying) error {
 	case l == nil && len(m.leaves) >= m.opt.MaxLeaves:
 		return fmt.Errorf("is of leaf %s, and %d leaves are known already, which is the limit", s.route.Leaf, len(m.leaves))
 	case l != nil && l.State == Disabled && s.kind != hello:
-		return fmt.Errorf("is of leaf %s, which is disabled", l.ID)
+		return fmt.Errorf("is of leaf %s, which is disabled", l.id)
 	}
 	m.leafOf(s.route.Leaf)
 	return nil

@@ -127,7 +127,7 @@ func (m *Module) settled(c leafwire.Callback, reply func(iot.MethodResult)) {
 	}
 	next := l.answered(c, &m.opt.Patience, time.Now())
 	if next.State == l.State && !c.Succeeded() && l.asks() {
-		m.opt.Log.Warn("the cloud could not do what it was asked for; it is asked again", "leaf", l.ID,
+		m.opt.Log.Warn("the cloud could not do what it was asked for; it is asked again", "leaf", l.id,
 			"operation", l.operation(), "code", c.ResultCode, "reason", c.Description, "again", l.Due.Format(time.RFC3339))
 	}
 	m.change(l, next, func() { reply(iot.MethodResult{Status: 200}) })

@@ -37,9 +37,10 @@ type Module struct {
 	closing  bool
 }
 
-// A leaf is what is known of a leaf, and what is being done for it. Guarded by
-// Module.mu.
+// A leaf is what is known of a leaf, and what is being done for it. All but its id
+// is guarded by Module.mu.
 type leaf struct {
+	id string
 	Leaf
 
 	lease  *spool.Lease // of its lane, if that has something
@@ -73,7 +74,7 @@ func New(opt Options) (*Module, error) {
 	m.bad.log = opt.Log
 	opt.Kept.SetLimits(opt.MaxBytes, opt.MaxLeafBytes)
 	err := m.ledger.load(func(l Leaf) {
-		m.leaves[l.ID] = &leaf{Leaf: l}
+		m.leaves[l.ID] = &leaf{id: l.ID, Leaf: l}
 		if l.Hello != nil && l.Module != "" {
 			m.speakers[l.Module] = true
 		}
@@ -178,7 +179,7 @@ func (m *Module) fail(err error) {
 func (m *Module) leafOf(id string) *leaf {
 	l := m.leaves[id]
 	if l == nil {
-		l = &leaf{Leaf: Leaf{ID: id, State: Fresh, Since: time.Now()}}
+		l = &leaf{id: id, Leaf: Leaf{ID: id, State: Fresh, Since: time.Now()}}
 		m.leaves[id] = l
 	}
 	return l
@@ -283,7 +284,7 @@ func (m *Module) change(l *leaf, next Leaf, done func()) {
 
 // announce says in the log, and to the translator, what a leaf has become. [mu held]
 func (m *Module) announce(l *leaf) {
-	log := m.opt.Log.With("leaf", l.ID)
+	log := m.opt.Log.With("leaf", l.id)
 	switch l.State {
 	case Registered:
 		log.Info("a leaf is registered", "reason", l.Reason)
@@ -304,7 +305,7 @@ var states = map[State]leafwire.State{
 // hello, so what is lost here is not missed for long. [mu held]
 func (m *Module) tellState(l *leaf) {
 	if s, ok := states[l.State]; ok && l.Module != "" {
-		m.herald.tell(leafwire.Route{Leaf: l.ID, Module: l.Module}.State(s, l.Reason), nil)
+		m.herald.tell(leafwire.Route{Leaf: l.id, Module: l.Module}.State(s, l.Reason), nil)
 	}
 }
 

@@ -97,13 +97,13 @@ func (m *Module) judge(l *leaf, err error) {
 		}
 		if now.Sub(l.refused) >= m.opt.Patience.Doubt<<min(l.doubts, 5) {
 			l.doubts++
-			m.opt.Log.Warn("the gateway refuses a registered leaf, which is registered anew", "leaf", l.ID, "err", err)
+			m.opt.Log.Warn("the gateway refuses a registered leaf, which is registered anew", "leaf", l.id, "err", err)
 			m.change(l, l.doubted(now), nil)
 			return
 		}
 	}
 	if l.faults == 1 || l.faults%10 == 0 {
-		m.opt.Log.Warn("a leaf cannot be served; its messages wait", "leaf", l.ID, "again", l.rest.Format(time.RFC3339), "err", err)
+		m.opt.Log.Warn("a leaf cannot be served; its messages wait", "leaf", l.id, "again", l.rest.Format(time.RFC3339), "err", err)
 	}
 }
 
@@ -124,7 +124,7 @@ func final(err error) bool {
 func (m *Module) leftovers(l *leaf, lease *spool.Lease) {
 	recs, err := lease.Read(1, 1)
 	if err != nil {
-		m.opt.Log.Error("kept messages cannot be read", "leaf", l.ID, "err", err)
+		m.opt.Log.Error("kept messages cannot be read", "leaf", l.id, "err", err)
 	}
 	for len(recs) > 0 && m.settledBefore(l, lease, recs[0]) {
 		recs, _ = lease.Read(1, 1)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -100,7 +101,10 @@ func (s *site) killModule(r *rope, rng *rand.Rand) {
 func TestKillsAtAnyMoment(t *testing.T) {
 	seeds := 12
 	if os.Getenv("SLUICE_FULL") == "1" {
-		seeds = 300
+		seeds = 60
+	}
+	if n, err := strconv.Atoi(os.Getenv("SLUICE_SEEDS")); err == nil {
+		seeds = n // by hand
 	}
 	turns := make(chan struct{}, 4)
 	for seed := range seeds {
