@@ -105,13 +105,27 @@ func (h *Hub) Run(ctx context.Context) {
 // Connect authenticates one identity and begins its session.
 func (h *Hub) Connect(_ context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
 	s := &session{h: h}
+	if len(client.ModelID) > maxModelID {
+		return nil, iot.Errorf(iot.Invalid, "connect", creds.Identity, "the model id is %d bytes long, the limit is %d", len(client.ModelID), maxModelID)
+	}
 	if err := h.sessions.Enter(s, creds, client); err != nil {
 		return nil, err
 	}
 	h.seen.note(s.Identity(), h.opt.Now())
+	h.seen.noteModel(s.Identity(), client.ModelID)
 	h.notifyConnection(s.Identity(), "deviceConnected")
+	if client.ModelID != "" {
+		if err := h.opt.Registry.SetModel(s.Identity(), s.generation(), client.ModelID); err != nil {
+			s.Leave(err)
+			return nil, err
+		}
+	}
 	return s, nil
 }
+
+// maxModelID is how long the id of a plug and play model may be, in bytes: a DTMI of
+// any version of its language.
+const maxModelID = 4096
 
 // Visit is Connect for a request that comes by itself, as over HTTPS: it leaves a
 // connection that the identity has alone, and is none.

@@ -20,6 +20,7 @@ func (h *Hub) Owner(e *registry.Entry) twin.Owner {
 		LastActivityTime:          h.LastActivity(id),
 		CloudToDeviceMessageCount: h.CommandCount(id),
 		AuthenticationType:        string(e.Auth.Type),
+		ModelID:                   e.ModelID,
 		DeviceScope:               e.Scope,
 		ParentScopes:              e.ParentScopes,
 		Configurations:            h.deployed.of(id),

@@ -100,6 +100,7 @@ func New(opt Options) http.Handler {
 		a.configurationRoutes(opt.Hub),
 		a.jobRoutes(opt.Hub),
 		a.transferRoutes(),
+		a.digitalTwinRoutes(opt.Hub),
 		a.eventRoutes(),
 	)
 	for i := range a.routes {
