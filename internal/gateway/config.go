@@ -151,11 +151,12 @@ func (g *Gateway) fetchConfig(ctx context.Context, hub iot.Session, version int6
 	case err != nil:
 		g.log.Error("the deployment is wrong; what was in force stays", "version", t.DesiredVersion, "err", err)
 	default:
-		g.setRouting(r)
-		g.log.Info("deployment applied", "version", t.DesiredVersion, "routes", len(r.table.Rules()))
+		// First kept, then in force: a crash after it goes on with what was.
 		if err := g.keepConfig(t); err != nil {
 			g.log.Warn("the deployment is not remembered", "err", err)
 		}
+		g.setRouting(r)
+		g.log.Info("deployment applied", "version", t.DesiredVersion, "routes", len(r.table.Rules()))
 	}
 	_, err = hub.PatchReported(ctx, configStatus(t.DesiredVersion, err))
 	return t.DesiredVersion, err

@@ -69,6 +69,9 @@ func (g *Gateway) rememberTwin(id iot.Identity, t iot.Twin) (before twins.State,
 	if after.Reported, err = twin.Received(twin.Reported, t.Reported, t.ReportedVersion, now); err != nil {
 		return before, err
 	}
+	if before.Known && len(before.Pending) == 0 && same(before.Desired, after.Desired) && same(before.Reported, after.Reported) {
+		return before, nil
+	}
 	for _, patch := range after.Pending {
 		if next, err := after.Reported.Merge(patch, now); err == nil {
 			after.Reported = next
@@ -76,6 +79,9 @@ func (g *Gateway) rememberTwin(id iot.Identity, t iot.Twin) (before twins.State,
 	}
 	return before, g.twins.Put(id, after)
 }
+
+// same reports whether there is nothing new in a document: nothing needs to be stored.
+func same(a, b twin.Document) bool { return a.Version() == b.Version() && a.Equal(b) }
 
 // PatchReported merges a patch into the reported properties: at the hub, or, while
 // that is away, here, on stable storage, for the hub when it is back.

@@ -291,3 +291,34 @@ func TestEdgeHubW10_NoMessageWaitsToBeNoticed(t *testing.T) {
 		}
 	}
 }
+
+// A deployment that was in force is in force after a power cut, before the hub is
+// reached: what devices send meanwhile does not go other ways. And what devices were
+// told of twins does not go back.
+func TestD17_D20_DeploymentsAndTwinsSurviveAPowerCut(t *testing.T) {
+	s := newCrashableSite(t)
+	s.deploy(intoInput("a"), 200)
+	patch(t, s, `{"properties":{"desired":{"interval":10}}}`)
+	device := s.connect(leaf)
+	changes := s.changesOf(device)
+	before, err := device.Twin(t.Context())
+	s.must(err)
+	s.report(device, `{"firmware":"1"}`)
+	patch(t, s, `{"properties":{"desired":{"interval":20}}}`)
+	for got := ""; got != `{"interval":20,"$version":3}`; {
+		got = receive(t, changes)
+	}
+	reopen := s.crash(0, nil)
+	s.line.cut()
+	reopen()
+	device = s.connect(leaf)
+	s.send(device, "", "after")
+	if got := s.waiting("modules/filter/a"); len(got) != 1 {
+		t.Errorf("the module is to get %v", got)
+	}
+	after, err := device.Twin(t.Context())
+	if err != nil || after.DesiredVersion != 3 || string(after.Desired) != `{"interval":20}` ||
+		after.ReportedVersion <= before.ReportedVersion || string(after.Reported) != `{"firmware":"1"}` {
+		t.Errorf("%+v, %v", after, err)
+	}
+}

@@ -1,8 +1,9 @@
 // Package twins is a gateway's memory of twins: what the hub said last, and what
 // devices have reported since that the hub does not have yet.
 //
-// What is pending is on stable storage before [Store.Put] returns; the rest is a
-// cache, which a crash may set back to an earlier state of the hub's.
+// All of it is on stable storage before [Store.Put] returns: no device is told a
+// version that goes back after a crash, and a gateway that starts without its hub has
+// the deployment that was in force.
 //
 // Keys in the database begin with the bytes 0 and 't', followed by the identity
 // in its text form; values are JSON.
@@ -153,17 +154,13 @@ func (s *Store) Get(id iot.Identity) (State, error) {
 	return st, nil
 }
 
-// Put stores a state. It is synced if patches are pending.
+// Put stores a state, and syncs.
 func (s *Store) Put(id iot.Identity, st State) error {
 	value, err := json.Marshal(stored{st.Known, st.Desired.JSONWithMetadata(), st.Reported.JSONWithMetadata(), st.Pending})
 	if err != nil {
 		return failed(id, err)
 	}
-	sync := pebble.NoSync
-	if len(st.Pending) > 0 {
-		sync = pebble.Sync
-	}
-	if err := s.db.Set(key(id), value, sync); err != nil {
+	if err := s.db.Set(key(id), value, pebble.Sync); err != nil {
 		return failed(id, err)
 	}
 	s.mu.Lock()
