@@ -227,7 +227,10 @@ func (r *LinkRequest) accept(role Role, k *linkConfig) bool {
 	if k.target == nil {
 		k.target = r.Target
 	}
-	k.senderMode, k.recvMode = frame.Some(r.SenderMode), frame.Some(r.ReceiverMode)
+	k.senderMode = frame.Some(r.SenderMode)
+	if role == RoleSender || !k.recvMode.Set { // the receiver decides [AMQP 2.7.3]
+		k.recvMode = frame.Some(r.ReceiverMode)
+	}
 	if err := l.sendAttach(k); err != nil {
 		e := &Error{Condition: ErrInternal, Description: "the answer cannot be sent", Cause: err}
 		errors.As(err, &e)

@@ -20,7 +20,7 @@ type ReceiverConfig struct {
 	Offered    []Symbol
 	Desired    []Symbol
 	// SenderMode and ReceiverMode are what we ask of the peer. AcceptReceiver
-	// takes what the peer asked for.
+	// takes what the peer asked for, unless ReceiverMode is set.
 	SenderMode   *SenderSettleMode
 	ReceiverMode *ReceiverSettleMode
 	// MaxMessageSize is the largest message that is accepted, in bytes; 0, or

@@ -78,6 +78,18 @@ func TestReceiverSecondSettlesAfterTheSender(t *testing.T) {
 	})
 }
 
+func TestAReceiverMaySettleFirstWhateverIsAsked(t *testing.T) {
+	h := handler{attach: func(r *LinkRequest) {
+		r.AcceptReceiver(ReceiverConfig{Window: 2, ReceiverMode: new(ReceiveFirst), OnDelivery: (*Delivery).Accept})
+	}}
+	scripted(t, &Server{}, h, func(p *script) {
+		p.opened().send(attach(frame.Attach{Name: "l", Role: RoleSender, Target: &Target{}, ReceiverMode: frame.Some(ReceiveSecond)}))
+		p.want("rcv-settle-mode=0", "flow ")
+		p.send(part(frame.Transfer{DeliveryID: frame.Some(uint32(0)), Tag: []byte{0}, ReceiverMode: frame.Some(ReceiveSecond)}, payload("x")))
+		p.want("disposition role=true first=0 settled=true state=accepted()")
+	})
+}
+
 func TestASenderSettlesWhatAReceiverSecondHasDecided(t *testing.T) {
 	var snd *Sender
 	scripted(t, &Server{}, acceptAll(func(s *Sender) { snd = s }), func(p *script) {

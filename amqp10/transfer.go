@@ -71,7 +71,7 @@ func (r *Receiver) first(t *frame.Transfer, payload []byte) *Error {
 		return nil
 	}
 	r.partial = &Delivery{r: r, id: t.DeliveryID.V, tag: bytes.Clone(t.Tag), format: t.Format.Or(0),
-		second: t.ReceiverMode.Or(r.receiverMode) == ReceiveSecond}
+		second: r.receiverMode == ReceiveSecond && t.ReceiverMode.Or(ReceiveSecond) == ReceiveSecond}
 	r.add(t, payload)
 	return nil
 }

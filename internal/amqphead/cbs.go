@@ -45,6 +45,7 @@ func (c *conn) attachClaims(r *amqp10.LinkRequest) {
 	}
 	about := aboutLink(r.Properties)
 	r.AcceptReceiver(amqp10.ReceiverConfig{
+		ReceiverMode:   settleFirst,
 		Window:         claimsWindow,
 		MaxMessageSize: maxToken,
 		OnDelivery:     func(d *amqp10.Delivery) { c.claim(d, about) },

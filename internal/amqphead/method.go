@@ -60,9 +60,10 @@ func (m *member) acceptCalls(r *amqp10.LinkRequest, l *link) error {
 // acceptAnswers accepts the link on which it answers.
 func (m *member) acceptAnswers(r *amqp10.LinkRequest, l *link) ending {
 	return r.AcceptReceiver(amqp10.ReceiverConfig{
-		Window:     answerWindow,
-		OnDelivery: m.calls.answer,
-		OnClose:    l.closed,
+		ReceiverMode: settleFirst,
+		Window:       answerWindow,
+		OnDelivery:   m.calls.answer,
+		OnClose:      l.closed,
 	})
 }
 

@@ -16,12 +16,17 @@ const (
 	maxBatch = 10_000
 )
 
+// settleFirst is how links settle on which clients send, whatever they ask for:
+// Azure's client in C asks for second, and means first.
+var settleFirst = new(amqp10.ReceiveFirst)
+
 // acceptTelemetry accepts a link on which an identity sends.
 func (m *member) acceptTelemetry(r *amqp10.LinkRequest, l *link) ending {
 	return r.AcceptReceiver(amqp10.ReceiverConfig{
-		Window:     telemetryWindow,
-		OnDelivery: m.telemetry,
-		OnClose:    l.closed,
+		ReceiverMode: settleFirst,
+		Window:       telemetryWindow,
+		OnDelivery:   m.telemetry,
+		OnClose:      l.closed,
 	})
 }
 

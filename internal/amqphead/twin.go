@@ -79,7 +79,8 @@ func (t *twinDesk) close() { t.requests.close() }
 func (m *member) acceptTwinRequests(r *amqp10.LinkRequest, l *link) ending {
 	m.twin.requests.width = 1
 	return r.AcceptReceiver(amqp10.ReceiverConfig{
-		Window: twinWindow,
+		ReceiverMode: settleFirst,
+		Window:       twinWindow,
 		OnDelivery: func(d *amqp10.Delivery) {
 			m.twin.requests.push(struct{}{}, func() { m.serveTwin(l, d) })
 		},

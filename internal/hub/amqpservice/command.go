@@ -12,12 +12,17 @@ import (
 // commandWindow is how many commands of one link may be on their way to the disk.
 const commandWindow = 100
 
+// settleFirst is how links settle on which clients send, whatever they ask for:
+// Azure's client in C asks for second, and means first.
+var settleFirst = new(amqp10.ReceiveFirst)
+
 // acceptCommands accepts a link on which an application sends commands. Each is
 // stored in a goroutine of its own, so that they share the disk; they are as many
 // as the window.
 func (d *desk) acceptCommands(r *amqp10.LinkRequest, l *link) *amqp10.Error {
 	d.accepted(l, r.AcceptReceiver(amqp10.ReceiverConfig{
-		Window: commandWindow,
+		ReceiverMode: settleFirst,
+		Window:       commandWindow,
 		OnDelivery: func(in *amqp10.Delivery) {
 			target, m, err := readCommand(in)
 			if err != nil {

@@ -58,6 +58,7 @@ func (d *desk) acceptQuestions(r *amqp10.LinkRequest, l *link) *amqp10.Error {
 		return refusal
 	}
 	d.accepted(l, r.AcceptReceiver(amqp10.ReceiverConfig{
+		ReceiverMode:   settleFirst,
 		Window:         questionWindow,
 		MaxMessageSize: maxQuestion,
 		OnDelivery:     d.answer,
