@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 const hubName = "hub.test"
 
