@@ -39,14 +39,14 @@ func (g *Gateway) announce(id iot.Identity, patch json.RawMessage) {
 	if len(targets) == 0 {
 		return
 	}
-	if err := g.keepChange(&m, targets, routing.ttl); err != nil {
+	if err := g.keepChange(&m, targets, routing); err != nil {
 		g.meters.Of(g.own.id).Add(meter.Series{Quantity: meter.MessagesUnacked, Reason: storageFailure}, 1)
 		g.log.Error("a change of reported properties was taken, and could not be routed", "identity", id, "err", err)
 	}
 }
 
-func (g *Gateway) keepChange(m *iot.Message, targets []route.Target, ttl time.Duration) error {
-	entries, err := g.appendEntries(nil, m, targets, ttl)
+func (g *Gateway) keepChange(m *iot.Message, targets []route.Target, r *routing) error {
+	entries, err := g.appendEntries(nil, m, targets, r)
 	if err != nil {
 		return err
 	}

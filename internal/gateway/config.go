@@ -41,10 +41,11 @@ func (g *Gateway) parseConfig(desired json.RawMessage) (*routing, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &routing{ttl: g.opt.TTL}
-	if r.table, err = route.NewTable(rules...); err != nil {
+	table, err := route.NewTable(rules...)
+	if err != nil {
 		return nil, err
 	}
+	r := newRouting(table, g.opt.TTL)
 	if err := c.limit(r); err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 			sums[len(sums)-1].unrouted++
 			continue
 		}
-		if entries, err = s.g.appendEntries(entries, m, targets, routing.ttl); err != nil {
+		if entries, err = s.g.appendEntries(entries, m, targets, routing); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -110,18 +110,18 @@ func (g *Gateway) match(r *routing, m *iot.Message, dst []route.Target) []route.
 }
 
 // appendEntries makes the records of one message. They share its bytes.
-func (g *Gateway) appendEntries(entries []spool.Entry, m *iot.Message, targets []route.Target, ttl time.Duration) ([]spool.Entry, error) {
+func (g *Gateway) appendEntries(entries []spool.Entry, m *iot.Message, targets []route.Target, r *routing) ([]spool.Entry, error) {
 	data, err := m.AppendBinary(make([]byte, 0, m.Size()+64))
 	if err != nil {
 		return nil, err
 	}
 	sender := m.Sender().String()
 	for _, t := range targets {
-		e := spool.Entry{Queue: queueOf(t.Endpoint), Priority: uint32(t.Priority), Data: data}
+		e := spool.Entry{Queue: r.queues[t.Endpoint], Priority: uint32(t.Priority), Data: data}
 		if t.Endpoint.IsUpstream() {
 			e.Lane = sender // a module's input is one lane, in the order of arrival
 		}
-		e.Expires = g.expiry(ttl, t.TTL)
+		e.Expires = g.expiry(r.ttl, t.TTL)
 		entries = append(entries, e)
 	}
 	return entries, nil

@@ -9,8 +9,9 @@ import (
 
 // routing is the routes in force. It is replaced whole.
 type routing struct {
-	table *route.Table
-	ttl   time.Duration // of messages whose route says nothing; negative: for ever
+	table  *route.Table
+	queues map[route.Endpoint]string // their names
+	ttl    time.Duration             // of messages whose route says nothing; negative: for ever
 	// maxBytes is how large the deployment lets the spool become; 0: as large as the
 	// configuration of the gateway does.
 	maxBytes int64
@@ -29,7 +30,15 @@ func defaultRouting(ttl time.Duration) (*routing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &routing{table: table, ttl: ttl}, nil
+	return newRouting(table, ttl), nil
+}
+
+func newRouting(table *route.Table, ttl time.Duration) *routing {
+	r := &routing{table: table, ttl: ttl, queues: map[route.Endpoint]string{}}
+	for _, e := range table.Endpoints() {
+		r.queues[e] = queueOf(e)
+	}
+	return r
 }
 
 // setRouting puts routes in force. Messages that are on their way already go where

@@ -1,0 +1,210 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/internal/sas"
+	"sluice/internal/spool"
+	"sluice/iot"
+)
+
+// A sink is a hub that takes everything and counts it.
+type sink struct {
+	*fakeParent
+	got atomic.Int64
+}
+
+type sinkSession struct {
+	iot.Session
+	to *sink
+}
+
+func (s *sink) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
+	session, err := s.fakeParent.Connect(ctx, creds, client)
+	return sinkSession{session, s}, err
+}
+
+func (s sinkSession) Send(batch []iot.Message, done func(error)) {
+	s.to.got.Add(int64(len(batch)))
+	done(nil)
+}
+
+// A stand is a running gateway on the machine's disk, with devices and a module, under
+// a benchmark.
+type stand struct {
+	b       *testing.B
+	gw      *Gateway
+	hub     *sink
+	devices []iot.Session
+	module  iot.Session
+}
+
+func newStand(b *testing.B, devices int, online bool, routes string) *stand {
+	filter := moduleOf("filter")
+	regs := []iot.Registration{edgeDevice(), filter}
+	for i := range devices {
+		regs = append(regs, child(fmt.Sprint("d", i)))
+	}
+	s := &stand{b: b, hub: &sink{fakeParent: newFakeParent(regs...)}}
+	dir := b.TempDir()
+	store, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.gw, err = New(Options{Device: "edge", HubHost: hubHost, Key: edgeKey, Parent: s.hub, Spool: store, Dir: dir, State: state(b), TTL: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := s.gw.parseConfig(json.RawMessage(routes))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.gw.setRouting(r)
+	if err := s.gw.scope.Refresh(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	s.hub.away = !online
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.gw.Run(ctx) })
+	b.Cleanup(func() {
+		cancel()
+		running.Wait()
+		if err := store.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	if online && !s.gw.uplink.online.wait(b.Context()) {
+		b.Fatal("not online")
+	}
+	s.module = s.connect(filter)
+	for _, r := range regs[2:] {
+		s.devices = append(s.devices, s.connect(r))
+	}
+	return s
+}
+
+func (s *stand) connect(r iot.Registration) iot.Session {
+	token, err := sas.Sign(r.Auth.PrimaryKey, sas.Resource{Host: hubHost, Identity: r.Identity}, "", time.Now().Add(time.Hour))
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	session, err := s.gw.Connect(s.b.Context(), iot.Credentials{Identity: r.Identity, Token: token}, iot.Client{})
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	return session
+}
+
+// batch is what a head hands over at once.
+const batch = 16
+
+// load has all devices send n batches together, each with some on their way, and
+// returns when all are acknowledged.
+func (s *stand) load(n int) {
+	var sending sync.WaitGroup
+	for i, d := range s.devices {
+		mine := n / len(s.devices)
+		if i < n%len(s.devices) {
+			mine++
+		}
+		sending.Go(func() { s.send(d, mine) })
+	}
+	sending.Wait()
+}
+
+func (s *stand) send(d iot.Session, n int) {
+	body := make([]byte, 256)
+	window := make(chan struct{}, 4)
+	var out sync.WaitGroup
+	for range n {
+		window <- struct{}{}
+		out.Add(1)
+		messages := make([]iot.Message, batch)
+		for i := range messages {
+			messages[i].Body = body
+		}
+		d.Send(messages, func(err error) {
+			if err != nil {
+				s.b.Error(err)
+			}
+			<-window
+			out.Done()
+		})
+	}
+	out.Wait()
+}
+
+// BenchmarkUplink is telemetry of 16 devices, in batches of 16 messages of 256 bytes,
+// to its acknowledgement: with the uplink cut, and with it up, where everything is
+// also sent on and removed from the disk meanwhile.
+func BenchmarkUplink(b *testing.B) {
+	for _, online := range []bool{false, true} {
+		b.Run(map[bool]string{false: "cut", true: "up"}[online], func(b *testing.B) {
+			s := newStand(b, 16, online, `{"routes":{"up":"FROM /messages/* INTO $upstream"}}`)
+			b.ReportAllocs()
+			b.SetBytes(batch * 256)
+			b.ResetTimer()
+			s.load(b.N)
+			b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}
+
+// BenchmarkEndpoints is the same for messages that go to one endpoint, and to three.
+func BenchmarkEndpoints(b *testing.B) {
+	for _, routes := range []string{
+		`"up":"FROM /messages/* INTO $upstream"`,
+		`"up":"FROM /messages/* INTO $upstream","a":"FROM /messages/* INTO BrokeredEndpoint(\"/modules/m/inputs/a\")","b":"FROM /messages/* INTO BrokeredEndpoint(\"/modules/m/inputs/b\")"`,
+	} {
+		b.Run(map[bool]string{true: "1", false: "3"}[len(routes) < 50], func(b *testing.B) {
+			s := newStand(b, 16, false, `{"routes":{`+routes+`}}`)
+			b.ReportAllocs()
+			b.SetBytes(batch * 256)
+			b.ResetTimer()
+			s.load(b.N)
+			b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}
+
+// BenchmarkModuleRoundTrip is one message from a device by way of a module to the hub:
+// stored twice, delivered twice, one after the other.
+func BenchmarkModuleRoundTrip(b *testing.B) {
+	s := newStand(b, 1, true, `{"routes":{
+		"in":"FROM /messages/* WHERE NOT is_defined($connectionModuleId) INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")",
+		"up":"FROM /messages/modules/* INTO $upstream"}}`)
+	deliveries := make(chan iot.Delivery, 64)
+	sub, err := s.module.Inputs(func(d iot.Delivery) { deliveries <- d })
+	if err != nil {
+		b.Fatal(err)
+	}
+	sub.Grant(1 << 30)
+	body := make([]byte, 256)
+	stored := make(chan error, 1)
+	b.ReportAllocs()
+	for n := int64(1); b.Loop(); n++ {
+		s.devices[0].Send([]iot.Message{{Body: body}}, func(err error) { stored <- err })
+		if err := <-stored; err != nil {
+			b.Fatal(err)
+		}
+		d := <-deliveries
+		s.module.Send([]iot.Message{{Body: d.Message.Body}}, func(err error) { stored <- err })
+		if err := <-stored; err != nil {
+			b.Fatal(err)
+		}
+		if err := s.module.Settle(b.Context(), d.LockToken, iot.Complete); err != nil {
+			b.Fatal(err)
+		}
+		for s.hub.got.Load() < n {
+			time.Sleep(20 * time.Microsecond)
+		}
+	}
+}
