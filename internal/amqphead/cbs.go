@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"sluice/amqp10"
 	"sluice/internal/amqpmsg"
@@ -12,9 +13,57 @@ import (
 )
 
 // claims is a link from $cbs, on which the client hears what became of its tokens.
+// While many answers wait for its credit, tokens are not settled, so that no more
+// come.
 type claims struct {
 	outbox
 	session *amqp10.Session
+
+	mu   sync.Mutex
+	held []*amqp10.Delivery
+}
+
+// answer settles a delivery and sends the answer to it; if many wait, it is settled
+// when there is room for more.
+func (k *claims) answer(d *amqp10.Delivery, msg *amqp10.Message) {
+	n, _ := k.waiting()
+	if n < claimsWindow {
+		d.Accept()
+	}
+	k.send(amqp10.Outgoing{Message: msg})
+	if n < claimsWindow {
+		return
+	}
+	k.mu.Lock()
+	k.held = append(k.held, d)
+	k.mu.Unlock()
+	k.settle()
+}
+
+// credit is the OnCredit of the link.
+func (k *claims) credit(n uint32, drain bool) {
+	k.outbox.credit(n, drain)
+	k.settle()
+}
+
+// close drops what waits.
+func (k *claims) close() {
+	k.outbox.close()
+	k.settle()
+}
+
+// settle settles what is held, unless many answers wait.
+func (k *claims) settle() {
+	if n, _ := k.waiting(); n >= claimsWindow {
+		return
+	}
+	k.mu.Lock()
+	held := k.held
+	k.held = nil
+	k.mu.Unlock()
+	for _, d := range held {
+		d.Accept()
+	}
 }
 
 const (
@@ -137,7 +186,7 @@ func (c *conn) claim(d *amqp10.Delivery, a about) {
 // an $edgeHub: gateways put their own token for each identity that they act for.
 func readClaim(msg *amqp10.Message) (k claim, err error) {
 	if msg.Properties != nil {
-		k.id = msg.Properties.MessageID
+		k.id = amqpmsg.CloneID(msg.Properties.MessageID)
 	}
 	if op := msg.ApplicationProperties.Text("operation"); op != "put-token" {
 		return k, badClaim("operation %.100q is not put-token", op)
@@ -278,7 +327,6 @@ func (c *conn) dropProof(id iot.Identity, k claim) {
 
 // answerClaim settles a request to $cbs, and answers it.
 func (c *conn) answerClaim(d *amqp10.Delivery, k claim, err error) {
-	d.Accept()
 	status, text := int32(200), "OK"
 	if err != nil {
 		c.head.log.Info("amqphead: token refused", "remote", c.remote(), "err", err)
@@ -286,13 +334,11 @@ func (c *conn) answerClaim(d *amqp10.Delivery, k claim, err error) {
 	}
 	to := c.answerTo(d)
 	if to == nil {
-		return // nobody wants to know
+		d.Accept() // nobody wants to know
+		return
 	}
 	msg := &amqp10.Message{Properties: &amqp10.Properties{CorrelationID: k.id}, Value: ""}
 	msg.ApplicationProperties.Set("status-code", status)
 	msg.ApplicationProperties.Set("status-description", text)
-	to.send(amqp10.Outgoing{Message: msg})
-	if _, bytes := to.waiting(); bytes > crowd {
-		c.amqp.CloseWith(notRead)
-	}
+	to.answer(d, msg)
 }

@@ -68,6 +68,50 @@ func TestIdentitiesOfOneConnectionAreBounded(t *testing.T) {
 	})
 }
 
+// A client that puts tokens and does not listen to the answers comes to a halt, before
+// it costs much, whether its tokens are good or not, and goes on when it listens.
+func TestA11_AFloodOfTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.stop()
+		s.act("C> open")
+		s.act("C> attach $cbs to $cbs")
+		s.act("C> attach $cbs from $cbs")
+		synctest.Wait()
+		c := s.client("")
+		settled, sent := 0, 0
+		token := token(s, "dev1", "1h", hubName)
+		flood := func() {
+			for range 10 {
+				for n := range 100 {
+					msg := &amqp10.Message{Value: token, Properties: &amqp10.Properties{MessageID: strings.Repeat("x", 1000)}}
+					msg.ApplicationProperties.Set("operation", "put-token")
+					msg.ApplicationProperties.Set("type", "servicebus.windows.net:sastoken")
+					msg.ApplicationProperties.Set("name", hubName+"/devices/dev"+fmt.Sprint(1+n%2))
+					if c.sender["$cbs"].Send(amqp10.Outgoing{Message: msg, Done: func(amqp10.Outcome, error) { settled++ }}) != nil {
+						break
+					}
+					sent++
+				}
+				synctest.Wait()
+			}
+		}
+		flood()
+		if sent < 64 || sent > 200 {
+			t.Errorf("%d tokens were taken without anybody listening to the answers", sent)
+		}
+		c.receiver["$cbs"].IssueCredit(100_000)
+		if got := len(s.said("$cbs got")); got != sent || settled != sent {
+			t.Errorf("of %d tokens %d were answered and %d settled", sent, got, settled)
+		}
+		before := sent
+		flood()
+		if sent-before < 10*64 {
+			t.Errorf("%d of 1000 tokens were taken when somebody listened", sent-before)
+		}
+	})
+}
+
 // B3: a client that gives all the credit there is gets a window, and the rest stays
 // with the hub.
 func TestB3_CreditWithoutEnd(t *testing.T) {

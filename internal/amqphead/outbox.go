@@ -88,6 +88,14 @@ func size(o *amqp10.Outgoing) int {
 	for _, part := range o.Message.Data {
 		n += len(part)
 	}
+	if p := o.Message.Properties; p != nil {
+		switch id := p.CorrelationID.(type) {
+		case string:
+			n += len(id)
+		case []byte:
+			n += len(id)
+		}
+	}
 	return n
 }
 

@@ -137,7 +137,7 @@ func readTwinRequest(d *amqp10.Delivery) (r twinRequest, err error) {
 		return r, undecodable(err)
 	}
 	if msg.Properties != nil {
-		r.id = msg.Properties.CorrelationID
+		r.id = amqpmsg.CloneID(msg.Properties.CorrelationID)
 		if r.id == nil {
 			r.id = msg.Properties.MessageID
 		}

@@ -1,8 +1,10 @@
 package amqpmsg
 
 import (
+	"bytes"
 	"crypto/rand"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/amqp10"
@@ -86,6 +88,17 @@ func Correlation(id any) string {
 	}
 	text, _ := Text(id)
 	return text
+}
+
+// CloneID is an id that keeps nothing else of the message that it came in.
+func CloneID(id any) any {
+	switch v := id.(type) {
+	case string:
+		return strings.Clone(v)
+	case []byte:
+		return bytes.Clone(v)
+	}
+	return id
 }
 
 // NewUUID returns a random one, to correlate by.
