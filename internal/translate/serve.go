@@ -95,7 +95,7 @@ func (m *Module) judge(l *leaf, err error) {
 		if l.refused.IsZero() {
 			l.refused = now
 		}
-		if now.Sub(l.refused) >= m.opt.Patience.Doubt<<min(l.doubts, 5) {
+		if m.doubtful(l, now) {
 			l.doubts++
 			m.opt.Log.Warn("the gateway refuses a registered leaf, which is registered anew", "leaf", l.id, "err", err)
 			m.change(l, l.doubted(now), nil)
@@ -105,6 +105,14 @@ func (m *Module) judge(l *leaf, err error) {
 	if l.faults == 1 || l.faults%10 == 0 {
 		m.opt.Log.Warn("a leaf cannot be served; its messages wait", "leaf", l.id, "again", l.rest.Format(time.RFC3339), "err", err)
 	}
+}
+
+// doubtful reports whether the gateway has refused a leaf for so long that it must
+// be registered anew. It is longer for one that was registered just now: of ten
+// thousand new devices a gateway learns slowly. [mu held]
+func (m *Module) doubtful(l *leaf, now time.Time) bool {
+	doubt := m.opt.Patience.Doubt
+	return now.Sub(l.refused) >= doubt<<min(l.doubts, 5) && now.Sub(l.Since) >= 6*doubt
 }
 
 // refusal reports whether the gateway does not take a leaf for what it is.

@@ -55,7 +55,8 @@ type Patience struct {
 	// Refusal is how long a refusal is remembered.
 	Refusal time.Duration
 	// Doubt is how long the gateway may refuse a registered leaf's session before
-	// the leaf is registered anew. A gateway learns of a new device with a delay.
+	// the leaf is registered anew; six times as long after it was registered, since
+	// a gateway learns of a new device with a delay.
 	Doubt time.Duration
 	// Retry and RetryLongest are the same as AskAgain and AskLongest, for sessions.
 	Retry, RetryLongest time.Duration

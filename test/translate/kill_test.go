@@ -122,7 +122,9 @@ func killRun(t *testing.T, seed uint64) {
 	var r *rope
 	s := newSiteWith(t, func(s *site) {
 		s.leaves = vfs.NewCrashableMem()
-		s.change = func(o *translate.Options) { o.Patience.AskAgain, o.Patience.AskLongest = 100*time.Millisecond, 200*time.Millisecond }
+		s.change = func(o *translate.Options) {
+			o.Patience.AskAgain, o.Patience.AskLongest = 100*time.Millisecond, 200*time.Millisecond
+		}
 		s.moduleClient = func() *moduleclient.Client {
 			r = &rope{Hub: front{s}}
 			return s.clientOver(r, itm)

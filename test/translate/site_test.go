@@ -213,7 +213,9 @@ func (f front) Connect(ctx context.Context, creds iot.Credentials, client iot.Cl
 }
 
 // clientInMemory is the way of a module to a gateway in this process.
-func (s *site) clientInMemory(id iot.Identity) *moduleclient.Client { return s.clientOver(front{s}, id) }
+func (s *site) clientInMemory(id iot.Identity) *moduleclient.Client {
+	return s.clientOver(front{s}, id)
+}
 
 func (s *site) clientOver(hub iot.Hub, id iot.Identity) *moduleclient.Client {
 	s.t.Helper()

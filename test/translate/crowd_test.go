@@ -1,0 +1,123 @@
+package translate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"sluice/internal/leafwire"
+	"sluice/internal/translate"
+	"sluice/iot"
+)
+
+// crowd has n leaves appear at once, each with some messages, and waits until the
+// hub has all of them. It checks that each leaf was created once, and its order.
+func (s *site) crowd(n, each int) {
+	s.t.Helper()
+	p := s.translator(ptm, 0)
+	// The gateway looks unknown devices up one by one, a few a second, lest strangers
+	// flood its hub. So many at once it learns of by looking at its whole scope.
+	defer run(func(ctx context.Context) {
+		for ctx.Err() == nil {
+			_ = s.gateway.Load().RefreshScope(ctx) // as sure as the next one
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	})()
+	for i := range each {
+		batch := make([]iot.Message, 0, 100)
+		for leaf := range n {
+			batch = append(batch, p.route(fmt.Sprint("leaf-", leaf)).Telemetry(iot.Message{Body: []byte(fmt.Sprint(i))}))
+			if len(batch) == cap(batch) || leaf == n-1 {
+				p.say(batch...)
+				batch = batch[:0:0]
+			}
+		}
+	}
+	want := make([]string, each)
+	for i := range want {
+		want[i] = fmt.Sprint(i)
+	}
+	s.until("all messages are at the hub", func() error {
+		s.cloud.mu.Lock()
+		defer s.cloud.mu.Unlock()
+		if got := len(s.cloud.got); got < n {
+			return fmt.Errorf("of %d leaves", got)
+		}
+		return nil
+	})
+	for leaf := range n {
+		id := fmt.Sprint("leaf-", leaf)
+		s.cloud.has(id, want...)
+		if n := s.cloud.createdTimes(id); n != 1 {
+			s.t.Errorf("%s was created %d times", id, n)
+		}
+	}
+}
+
+func TestZ10_ManyLeavesAtOnce(t *testing.T) {
+	n := 300
+	if os.Getenv("SLUICE_FULL") == "1" {
+		n = 10_000
+	}
+	s := newSite(t, func(o *translate.Options) { o.Patience.AskAgain = patience }) // a loaded machine is no reason to ask twice
+	began := time.Now()
+	s.crowd(n, 2)
+	t.Logf("%d leaves in %v", n, time.Since(began))
+}
+
+// New ids are asked for no faster than the cloud is to be asked, whoever invents
+// them, and no more of them are known than may be.
+func TestZ10_InventedLeavesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(o *translate.Options) { o.RegisterRate, o.MaxLeaves = 20, 50 })
+	p := s.translator(ptm, 0)
+	began := time.Now()
+	for i := range 200 {
+		p.tell(fmt.Sprint("invented-", i), "x")
+	}
+	s.until("the others are refused", func() error {
+		if bad := s.module.Stats().Bad; bad != 150 {
+			return fmt.Errorf("%d refused", bad)
+		}
+		return nil
+	})
+	s.leafState(translate.Registered, 50)
+	// A burst of one second's worth, and then the rate.
+	if took, least := time.Since(began), 29*time.Second/20; took < least {
+		t.Errorf("50 leaves were asked for in %v, less than %v", took, least)
+	}
+}
+
+// BenchmarkLeaves registers leaves with everything that a leaf can have, and says
+// what one costs in memory: module, gateway and hub together.
+func BenchmarkLeaves(b *testing.B) {
+	s := newSite(b, func(o *translate.Options) { o.Patience.AskAgain = patience })
+	p := s.translator(ptm, 0)
+	before := heap()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		p.say(p.route(fmt.Sprint("leaf-", i)).Hello(leafwire.Hello{Methods: true, Desired: true, Commands: true}))
+	}
+	s.until("all are registered and listen", func() error {
+		if st := s.module.Stats(); st.Open < b.N {
+			return fmt.Errorf("%+v", st)
+		}
+		return nil
+	})
+	b.StopTimer()
+	b.ReportMetric(float64(heap()-before)/float64(b.N), "B/leaf")
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
