@@ -46,7 +46,7 @@ func TestTheHubsLogIsFollowed(t *testing.T) {
 	if code := m.await("no", 1); code != http.StatusBadRequest {
 		t.Errorf("told %d", code)
 	}
-	p.stop()
+	p.stop() // in the middle of a call, perhaps, which comes to its end
 
 	// What an operator removes must not come back because the log is read again.
 	if err := s.client.Delete(t.Context(), iot.DeviceIdentity("leaf-1"), ""); err != nil {

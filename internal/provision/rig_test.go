@@ -244,6 +244,9 @@ func (s *site) start(change func(*Config), sources ...func(*Service, context.Con
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if _, cut := cfg.Hub.(*severed); cut {
+		p.grace = 0
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	ended := make(chan error, 1+len(sources))

@@ -56,6 +56,7 @@ type Service struct {
 	journal *journal
 	unlock  func() error
 	counts  counts
+	grace   time.Duration // for what is being done when the service ends
 
 	mu      sync.Mutex
 	queue   *queue
@@ -91,7 +92,7 @@ func Open(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		hub: cfg.Hub, allow: cfg.Allow, modules: cfg.Modules, workers: cfg.Workers, log: cfg.Log, journal: j, unlock: unlock,
-		queue: newQueue(cfg.Rate), changed: make(chan struct{}), room: make(chan struct{}),
+		grace: stopGrace, queue: newQueue(cfg.Rate), changed: make(chan struct{}), room: make(chan struct{}),
 	}
 	for _, p := range j.pending() {
 		if superfluous, found := s.queue.add(p.number, p.Request, p.Taken); found {
@@ -141,20 +142,26 @@ func signal(c *chan struct{}) {
 	*c = make(chan struct{})
 }
 
-// Run does what is asked until ctx ends, and closes the journal. It returns early,
-// with an error, if the disk fails.
+// Run does what is asked until ctx ends, and closes the journal. What is being done
+// then has some seconds to come to its end, so that it is not done again after the
+// next start. Run returns early, with an error, if the disk fails.
 func (s *Service) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	calls, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
 	var group sync.WaitGroup
 	for range s.workers {
 		group.Go(func() {
-			if err := s.work(ctx); err != nil {
+			if err := s.work(ctx, calls); err != nil {
 				cancel(err)
 			}
 		})
 	}
+	<-ctx.Done()
+	late := time.AfterFunc(s.grace, hangUp)
 	group.Wait()
+	late.Stop()
 	err := s.Close()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
@@ -162,15 +169,16 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// work does one request after the other.
-func (s *Service) work(ctx context.Context) error {
+// work does one request after the other until ctx ends, with calls that end with
+// another.
+func (s *Service) work(ctx, calls context.Context) error {
 	for {
 		t := s.next(ctx)
 		if t == nil {
 			return nil
 		}
-		r, least := s.do(ctx, t)
-		if err := s.finish(ctx, t, r, least); err != nil {
+		r, least := s.do(calls, t)
+		if err := s.finish(calls, t, r, least); err != nil {
 			return err
 		}
 	}
@@ -217,8 +225,11 @@ func (s *Service) finish(ctx context.Context, t *task, r result, least time.Dura
 	if ctx.Err() != nil && r != answered {
 		return nil // it failed because the service ends, and is done after the next start
 	}
-	number := t.number
+	number, before := t.number, t.desk.failures
 	end := s.queue.finish(t, r, time.Now(), least)
+	if before == 0 && t.desk.failures > 0 {
+		s.log.Warn("a module does not answer; it is called again, and what it asks for waits", "module", t.request.Sender.String(), "open", len(t.desk.open))
+	}
 	signal(&s.changed)
 	if !end {
 		return nil
@@ -248,7 +259,7 @@ func (s *Service) do(ctx context.Context, t *task) (result, time.Duration) {
 		return ended, 0
 	case mute(err):
 		s.counts.mute.Add(1)
-		log.Debug("the module does not answer; it is called again", "err", err)
+		log.Debug("a call is not answered", "err", err)
 		return deskMute, 0
 	case err != nil:
 		return s.setback(ctx, log, err)
