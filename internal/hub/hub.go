@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,9 @@ type Options struct {
 	// IoT Hub needs a route for each, and has none at first.
 	Notify []eventlog.Source
 
+	// Enrichments are properties that the hub adds to events: [MaxEnrichments] at most.
+	Enrichments []Enrichment
+
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
 	Log   *slog.Logger     // nil discards
@@ -65,6 +69,9 @@ var _ iot.Parent = (*Hub)(nil)
 func New(opt Options) (*Hub, error) {
 	if len(opt.Hosts) == 0 || opt.Registry == nil || opt.Twins == nil || opt.Events == nil || opt.Commands == nil {
 		return nil, errors.New("hub: Hosts, Registry, Twins, Events and Commands are required")
+	}
+	if len(opt.Enrichments) > MaxEnrichments {
+		return nil, fmt.Errorf("hub: %d enrichments, at most %d", len(opt.Enrichments), MaxEnrichments)
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -112,7 +119,6 @@ func (h *Hub) Connect(_ context.Context, creds iot.Credentials, client iot.Clien
 		return nil, err
 	}
 	h.seen.note(s.Identity(), h.opt.Now())
-	h.seen.noteModel(s.Identity(), client.ModelID)
 	h.notifyConnection(s.Identity(), "deviceConnected")
 	if client.ModelID != "" {
 		if err := h.opt.Registry.SetModel(s.Identity(), s.generation(), client.ModelID); err != nil {

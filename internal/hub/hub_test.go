@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -168,6 +169,51 @@ func TestTelemetryIsStoredUnderItsSender(t *testing.T) {
 	want := `{"scope":"device","type":"sas","issuer":"iothub"}`
 	if events[0].Message.Sender() != dev || sys.Get(iot.ConnectionAuthMethod) != want || sys.Get(iot.ConnectionDeviceGenerationID) != e.GenerationID {
 		t.Errorf("stored as %v", sys)
+	}
+}
+
+// Applications find plug and play devices by the model that these say they are, also
+// while they are away, and interpret telemetry by it.
+func TestAModelIsRemembered(t *testing.T) {
+	const model = "dtmi:com:example:Thermostat;1"
+	f := newFixture(t)
+	made := f.create("dev")
+	ended := make(chan error, 1)
+	s, err := f.Connect(t.Context(), f.creds(dev), iot.Client{ModelID: model, Ended: func(err error) { ended <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := send(t, s, "21"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(dev), eventlog.Earliest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := r.Poll(10)
+	if err != nil || len(events) != 1 || events[0].Message.System.Get(iot.ModelID) != model {
+		t.Errorf("stored as %+v, %v", events, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, iot.ErrClosed) {
+		t.Errorf("ended early: %v", err)
+	}
+	e, _ := f.opt.Registry.Get(dev)
+	if e.ETag != made.ETag {
+		t.Error("what a device says of itself changed the entity tag that applications hold")
+	}
+	e.StatusReason, e.ModelID = "x", ""
+	if _, err := f.opt.Registry.Update(e, registry.Any); err != nil {
+		t.Fatal(err)
+	}
+	f.connect(dev, nil)
+	if e, _ = f.opt.Registry.Get(dev); f.Owner(&e).ModelID != model {
+		t.Errorf("the twin's model is %q", f.Owner(&e).ModelID)
+	}
+	if _, err := f.Connect(t.Context(), f.creds(dev), iot.Client{ModelID: strings.Repeat("d", maxModelID+1)}); iot.KindOf(err) != iot.Invalid {
+		t.Errorf("an endless model: %v", err)
 	}
 }
 

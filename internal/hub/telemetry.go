@@ -23,7 +23,11 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 			return
 		}
 		stamp(&batch[i], s.Identity(), proof)
+		if model := s.Client().ModelID; model != "" {
+			batch[i].System.Set(iot.ModelID, model)
+		}
 	}
+	s.h.enrich(s.Identity(), s.generation(), batch)
 	s.h.seen.note(s.Identity(), s.h.opt.Now())
 	s.h.opt.Events.Append(s.Identity(), batch, func(err error) { done(sendError(s.Identity(), err)) })
 }

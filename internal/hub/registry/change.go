@@ -49,6 +49,26 @@ func (s *Store) Update(e Entry, ifMatch string) (Entry, error) {
 	return *updated, s.commitAll(t)
 }
 
+// SetModel notes the plug and play model that an identity of this generation says
+// it is. That leaves the entity tag as it is: nobody who manages identities is to
+// be disturbed. Of an identity that is gone nothing is noted.
+func (s *Store) SetModel(id iot.Identity, generation, model string) error {
+	if e, ok := s.Get(id); ok && e.ModelID == model {
+		return nil // as with nearly every connection
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	t := s.begin()
+	old := t.get(id)
+	if old == nil || old.GenerationID != generation || old.ModelID == model {
+		return nil
+	}
+	e := old.clone()
+	e.ModelID = model
+	t.set(id, e)
+	return s.commitAll(t)
+}
+
 // Delete removes an identity, if its entity tag is ifMatch: a device with its
 // modules. Children of an edge device are left without a parent.
 //
@@ -186,7 +206,7 @@ func (t *transaction) update(want *Entry, ifMatch string) (*Entry, error) {
 	}
 	e := want.clone()
 	e.Created, e.GenerationID, e.ETag = old.Created, old.GenerationID, t.s.etag()
-	e.StatusUpdated = old.StatusUpdated
+	e.StatusUpdated, e.ModelID = old.StatusUpdated, old.ModelID
 	if e.Enabled != old.Enabled {
 		e.StatusUpdated = t.s.opt.Now().UTC()
 	}

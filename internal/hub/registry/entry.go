@@ -14,6 +14,7 @@ type Entry struct {
 	StatusReason  string    // why it is disabled, for people; at most 128 characters
 	StatusUpdated time.Time // when Enabled last changed; zero if it never did
 	ManagedBy     string    // of a module: who deploys it
+	ModelID       string    // plug and play model that it last said it was, or ""
 	Created       time.Time
 }
 
