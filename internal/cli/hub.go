@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/internal/hub"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/host"
@@ -50,6 +51,7 @@ type hubFlags struct {
 	json      bool
 	retention time.Duration
 	notify    []string
+	enrich    []string
 }
 
 // ownEvents are the events of the hub itself, by what they are called on the
@@ -78,6 +80,7 @@ func hubCommand() *cobra.Command {
 	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
 	flags.StringSliceVar(&f.cfg.ConsumerGroups, "consumer-group", nil, "further consumer `group` of the Event Hubs-compatible endpoint; may be repeated")
 	flags.StringSliceVar(&f.notify, "own-events", nil, "store events of the hub itself too: twin, lifecycle and `connection`, or some of them")
+	flags.StringArrayVar(&f.enrich, "enrich", nil, "add the property `KEY=VALUE` to each event; VALUE may be $iothubname or $twin.tags.site and the like; up to 10 times")
 	flags.StringVar(&f.cfg.Storage.Account, "storage", "", "`connection string` of the storage account for files of devices; UseDevelopmentStorage=true is Azurite on this machine (default: $SLUICE_STORAGE_CONNECTION_STRING)")
 	flags.StringVar(&f.cfg.Storage.Container, "storage-container", files.DefaultContainer, "`container` for them, made if need be")
 	flags.StringVar(&f.cfg.Storage.CA, "storage-ca", "", "`file` with the authorities that sign the storage's certificate, for Azurite over HTTPS")
@@ -109,6 +112,13 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 			return usagef("--own-events: %q is not one of twin, lifecycle and connection", name)
 		}
 		f.cfg.Notify = append(f.cfg.Notify, source)
+	}
+	for _, text := range f.enrich {
+		e, err := hub.ParseEnrichment(text)
+		if err != nil {
+			return usagef("--enrich: %v", err)
+		}
+		f.cfg.Enrichments = append(f.cfg.Enrichments, e)
 	}
 	if f.cfg.Retention = f.retention; f.retention == 0 {
 		f.cfg.Retention = -1

@@ -63,7 +63,10 @@ func (h *Hub) notify(source eventlog.Source, operation string, id iot.Identity, 
 	if id.IsModule() {
 		m.Properties.Set("moduleId", id.Module)
 	}
-	h.opt.Events.AppendFrom(source, id, []iot.Message{m}, func(err error) {
+	generation, _ := h.opt.Registry.Generation(id)
+	batch := []iot.Message{m}
+	h.enrich(id, generation, batch)
+	h.opt.Events.AppendFrom(source, id, batch, func(err error) {
 		if err != nil {
 			h.opt.Log.Warn("an event of the hub could not be stored", "identity", id, "operation", operation, "err", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"sluice/internal/hub"
 	"sluice/internal/hub/eventlog"
 )
 
@@ -53,6 +54,9 @@ type Config struct {
 
 	// Notify are the sources, besides telemetry, whose events are stored.
 	Notify []eventlog.Source
+
+	// Enrichments are properties that the hub adds to events.
+	Enrichments []hub.Enrichment
 
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // wall clock; nil means time.Now

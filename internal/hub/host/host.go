@@ -115,7 +115,8 @@ func (h *Host) build() error {
 	if h.hub, err = hub.New(hub.Options{
 		Hosts: names, Registry: h.store.registry, Twins: h.store.twins, Events: h.store.events, Commands: h.store.commands,
 		Configurations: h.store.deploy, Jobs: h.store.jobs, Files: h.store.files, Notify: h.cfg.Notify,
-		Roots: roots, Log: h.cfg.Log, Now: h.cfg.Now,
+		Enrichments: h.cfg.Enrichments,
+		Roots:       roots, Log: h.cfg.Log, Now: h.cfg.Now,
 	}); err != nil {
 		return err
 	}
