@@ -7,7 +7,9 @@
 // Hub that take the target's identity.
 //
 // The rooms below it keep what lasts: registry the identities, twins the twins,
-// commands what waits for devices, deploy the configurations, jobs the jobs,
-// eventlog the events. query is the language in which all of it is asked. rest serves the service API, and host puts everything
-// together: files, certificates, listeners.
+// commands what waits for devices, files the uploads of files, deploy the
+// configurations, jobs the jobs, transfer those that move identities, eventlog the
+// events; notices is what applications are told of commands and files, blob speaks to
+// blob stores. query is the language in which all of it is asked. rest serves the
+// service API, and host puts everything together: files, certificates, listeners.
 package hub
