@@ -33,8 +33,8 @@ const start = "start"
 // where it ended the last time: nothing is missed, as far as the log goes back, and
 // nothing is taken twice. The first time it begins with what came in the last minute.
 //
-// While too many requests are open it waits. It ends early, with an error, when the
-// hub refuses or the disk fails.
+// While too many requests are open it waits. A hub that is away, or refuses, is tried
+// again. It ends early, with an error, if the disk fails.
 func (s *Service) Follow(ctx context.Context, r Reader) error {
 	f := &follower{service: s, noted: s.journal.marks()}
 	f.read = maps.Clone(f.noted)

@@ -333,3 +333,23 @@ func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
 		t.Error("a leaf of nobody was created")
 	}
 }
+
+// BenchmarkCreate makes devices of leaves that come a hundred at a time, from the post
+// of their events to the answer of the module's callback; hub and module are in this
+// process, the service API is over TLS.
+func BenchmarkCreate(b *testing.B) {
+	s := newSite(b)
+	m := s.connect("site-1")
+	p := s.start(func(cfg *Config) { cfg.Rate = 1e6 })
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 100 {
+		var batch []any
+		for i := n; i < min(n+100, b.N); i++ {
+			batch = append(batch, event("site-1", "itm", fmt.Sprintf("leaf-%d", i), "create"))
+		}
+		p.post(batch)
+	}
+	within(b, "all are answered", func() bool { return p.Counts().Open == 0 && m.told() >= b.N })
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
+}

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 60 * time.Second
 
 // within waits until f says that it is so.
-func within(t *testing.T, what string, f func() bool) {
+func within(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -48,13 +48,13 @@ func within(t *testing.T, what string, f func() bool) {
 
 // A site is a hub with the edge devices site-1 and site-2, each with a module itm.
 type site struct {
-	t      *testing.T
+	t      testing.TB
 	hub    *host.Host
 	client *service.Client
 	log    *slog.Logger
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	h, err := host.Open(host.Config{Dir: filepath.Join(t.TempDir(), "hub"), MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1})
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *site) keys(edge, leaf string) service.SymmetricKey {
 
 // A module is a translation module that is connected to the hub.
 type module struct {
-	t       *testing.T
+	t       testing.TB
 	id      iot.Identity
 	session iot.Session
 
@@ -214,14 +214,14 @@ func (m *module) ask(leaf string, o leafwire.Operation) {
 // A running is a Service at work.
 type running struct {
 	*Service
-	t    *testing.T
+	t    testing.TB
 	stop func()
 }
 
 const testCode = iot.Secret("open-sesame")
 
 // list is an allow list from its lines.
-func list(t *testing.T, lines ...string) func(string) Listing {
+func list(t testing.TB, lines ...string) func(string) Listing {
 	t.Helper()
 	l, err := ParseList([]byte(strings.Join(lines, "\n")))
 	if err != nil {
