@@ -47,6 +47,7 @@ func gatewayCommand() *cobra.Command {
 		gatewayStatusCommand(f),
 		gatewayClientsCommand(f),
 		gatewayTwinCommand(f),
+		gatewayOverrideCommand(f),
 		gatewayMethodCommand(f),
 		gatewayCommandCommand(f),
 		gatewayQueuesCommand(f),

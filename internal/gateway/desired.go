@@ -94,15 +94,15 @@ func (f *desiredFlow) catchUp(ctx context.Context, p *peer) error {
 	if err := g.twins.Put(id, after); err != nil {
 		return err
 	}
-	f.tell(after.Desired.Change(before.Desired))
+	f.tellChange(before.Effective(), after.Effective())
 	return nil
 }
 
 // tellAll tells the client of all desired properties that are known now.
 func (f *desiredFlow) tellAll(id iot.Identity, none twin.Document) error {
 	st, err := f.d.s.g.twins.Get(id)
-	if err == nil && !st.Desired.Equal(none) {
-		f.tell(st.Desired.Change(none))
+	if err == nil {
+		f.tellChange(none, st.Effective())
 	}
 	return err
 }
@@ -139,14 +139,26 @@ func (f *desiredFlow) follow(patch json.RawMessage, version int64) bool {
 	if version <= st.Desired.Version() {
 		return true
 	}
+	before := st
 	if st.Desired, err = st.Desired.Follow(patch, version, g.opt.Now()); err != nil {
 		return false
 	}
 	if err := g.twins.Put(id, st); err != nil {
 		g.log.Warn("a twin is not remembered", "identity", id, "err", err)
 	}
-	f.tell(patch)
+	if st.Override == nil {
+		f.tell(patch)
+	} else {
+		f.tellChange(before.Effective(), st.Effective())
+	}
 	return true
+}
+
+// tellChange tells the client what is different, if anything is.
+func (f *desiredFlow) tellChange(before, after twin.Document) {
+	if !after.Equal(before) {
+		f.tell(after.Change(before))
+	}
 }
 
 func (f *desiredFlow) tell(patch json.RawMessage) {

@@ -73,12 +73,15 @@ func (g *Gateway) seatOf(s *session) *Seat {
 // A TwinView is a twin as the gateway knows it.
 type TwinView struct {
 	Identity        iot.Identity      `json:"id"`
-	Source          string            `json:"source"` // "hub", or "cache" while that is away
-	Desired         json.RawMessage   `json:"desired"`
+	Source          string            `json:"source"`  // "hub", or "cache" while that is away
+	Desired         json.RawMessage   `json:"desired"` // the hub's
 	DesiredVersion  int64             `json:"desiredVersion"`
 	Reported        json.RawMessage   `json:"reported"` // with what is pending
 	ReportedVersion int64             `json:"reportedVersion"`
 	Pending         []json.RawMessage `json:"pending"` // patches of reported properties that the hub lacks
+	// Override is what somebody at the machine has changed of the desired properties,
+	// for the device alone.
+	Override json.RawMessage `json:"override,omitempty"`
 }
 
 // Twin shows the twin of a member: the hub's, or, while the hub is away, what the
@@ -105,7 +108,7 @@ func (g *Gateway) Twin(ctx context.Context, id iot.Identity) (TwinView, error) {
 	}
 	v.Desired, v.DesiredVersion = st.Desired.JSON(), st.Desired.Version()
 	v.Reported, v.ReportedVersion = st.Reported.JSON(), st.Reported.Version()
-	v.Pending = append([]json.RawMessage{}, st.Pending...)
+	v.Pending, v.Override = append([]json.RawMessage{}, st.Pending...), st.Override
 	return v, err
 }
 

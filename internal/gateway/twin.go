@@ -51,7 +51,12 @@ func (g *Gateway) fetchTwin(ctx context.Context, id iot.Identity) (iot.Twin, err
 	if err != nil {
 		return iot.Twin{}, err
 	}
-	_, err = g.rememberTwin(id, t)
+	before, err := g.rememberTwin(id, t)
+	if err == nil && before.Override != nil {
+		var st twins.State
+		st, err = g.twins.Get(id)
+		t.Desired = st.ForDevice().Desired
+	}
 	return t, err
 }
 
@@ -62,7 +67,7 @@ func (g *Gateway) rememberTwin(id iot.Identity, t iot.Twin) (before twins.State,
 		return before, err
 	}
 	now := g.opt.Now()
-	after := twins.State{Known: true, Pending: before.Pending}
+	after := twins.State{Known: true, Pending: before.Pending, Override: before.Override}
 	if after.Desired, err = twin.Received(twin.Desired, t.Desired, t.DesiredVersion, now); err != nil {
 		return before, err
 	}

@@ -48,6 +48,12 @@ func (c *Client) Twin(ctx context.Context, id iot.Identity) (t gateway.TwinView,
 	return t, c.get(ctx, "twin", url.Values{"id": {id.String()}}, &t)
 }
 
+// Override changes the desired properties that a device sees, for it alone; nil ends
+// that.
+func (c *Client) Override(ctx context.Context, id iot.Identity, patch json.RawMessage) error {
+	return c.post(ctx, "override", url.Values{"id": {id.String()}}, patch, new(done))
+}
+
 // Invoke calls a direct method.
 func (c *Client) Invoke(ctx context.Context, id iot.Identity, m iot.MethodCall) (r Result, err error) {
 	return r, c.post(ctx, "method", url.Values{"id": {id.String()}}, call{

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -48,5 +49,29 @@ func TestCommandsAreHandedThroughTheSocket(t *testing.T) {
 		if w.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d %s, want 400", name, w.Code, w.Body)
 		}
+	}
+}
+
+func TestOverridesAreMadeThroughTheSocket(t *testing.T) {
+	s := newSite(t)
+	pump := iot.DeviceIdentity("pump")
+	if _, err := s.device.Twin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.goAway()
+	for patch, want := range map[string]string{`{"interval":5}`: `{"interval":5}`, "": ""} {
+		var p json.RawMessage
+		if patch != "" {
+			p = json.RawMessage(patch)
+		}
+		if err := s.client.Override(t.Context(), pump, p); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := s.client.Twin(t.Context(), pump); err != nil || string(v.Override) != want || string(v.Desired) != `{"interval":10}` {
+			t.Errorf("%+v, %v; want the override %s", v, err, want)
+		}
+	}
+	if err := s.client.Override(t.Context(), pump, json.RawMessage(`[]`)); iot.KindOf(err) != iot.Invalid {
+		t.Errorf("a list: %v", err)
 	}
 }

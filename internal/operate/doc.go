@@ -9,6 +9,7 @@
 //	GET  /v1/status
 //	GET  /v1/members                       whom the gateway serves, connected or not
 //	GET  /v1/twin?id=ID
+//	POST /v1/override?id=ID                a patch of desired properties, or null
 //	POST /v1/method?id=ID                  {"name", "payload", "responseTimeout", "connectTimeout"}, in seconds
 //	POST /v1/command?id=ID                 {"bodyBase64", "systemProperties", "properties", "timeout"}
 //	GET  /v1/queues

@@ -50,6 +50,7 @@ func (d *Desk) Handler() http.Handler {
 	handle("GET /v1/status", d.status)
 	handle("GET /v1/members", func(*http.Request) (any, error) { return d.Gateway.Members(), nil })
 	handle("GET /v1/twin", d.twin)
+	handle("POST /v1/override", d.override)
 	handle("POST /v1/method", d.method)
 	handle("POST /v1/command", d.command)
 	handle("GET /v1/queues", func(*http.Request) (any, error) { return d.Gateway.Queues() })
@@ -152,6 +153,23 @@ func (d *Desk) twin(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return d.Gateway.Twin(r.Context(), id)
+}
+
+// override changes what a device sees of its desired properties; an empty body, or
+// null, ends it.
+func (d *Desk) override(r *http.Request) (any, error) {
+	id, err := iot.ParseIdentity(r.URL.Query().Get("id"))
+	if err != nil {
+		return nil, invalid("id: %v", err)
+	}
+	var patch json.RawMessage
+	if err := decode(r, &patch); err != nil {
+		return nil, err
+	}
+	if string(patch) == "null" {
+		patch = nil
+	}
+	return done{N: 1}, d.Gateway.Override(r.Context(), id, patch)
 }
 
 func (d *Desk) method(r *http.Request) (any, error) {

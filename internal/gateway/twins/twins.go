@@ -31,12 +31,28 @@ type State struct {
 	Desired  twin.Document
 	Reported twin.Document     // with what is pending applied
 	Pending  []json.RawMessage // patches of Reported that the hub lacks, in order
+	// Override is a patch of Desired that somebody at the machine has made for the
+	// device alone; nil for none. The hub knows nothing of it.
+	Override json.RawMessage
+}
+
+// Effective is the desired properties as the device sees them: the hub's, in the hub's
+// version, with what overrides them here.
+func (s State) Effective() twin.Document {
+	if s.Override == nil {
+		return s.Desired
+	}
+	d, err := s.Desired.Follow(s.Override, s.Desired.Version(), s.Desired.Updated())
+	if err != nil {
+		return s.Desired // what is stored was checked
+	}
+	return d
 }
 
 // ForDevice is the part of s that its device sees.
 func (s State) ForDevice() iot.Twin {
 	return iot.Twin{
-		Desired: s.Desired.JSON(), DesiredVersion: s.Desired.Version(),
+		Desired: s.Effective().JSON(), DesiredVersion: s.Desired.Version(),
 		Reported: s.Reported.JSON(), ReportedVersion: s.Reported.Version(),
 	}
 }
@@ -125,6 +141,7 @@ type stored struct {
 	Desired  json.RawMessage   `json:"desired"`
 	Reported json.RawMessage   `json:"reported"`
 	Pending  []json.RawMessage `json:"pending,omitempty"`
+	Override json.RawMessage   `json:"override,omitempty"`
 }
 
 // Get returns what is known of a twin; the empty State if nothing is.
@@ -144,7 +161,7 @@ func (s *Store) Get(id iot.Identity) (State, error) {
 	if err := json.Unmarshal(value, &v); err != nil {
 		return State{}, failed(id, err)
 	}
-	st := State{Known: v.Known, Pending: v.Pending}
+	st := State{Known: v.Known, Pending: v.Pending, Override: v.Override}
 	if st.Desired, err = twin.Parse(twin.Desired, v.Desired); err == nil {
 		st.Reported, err = twin.Parse(twin.Reported, v.Reported)
 	}
@@ -156,7 +173,7 @@ func (s *Store) Get(id iot.Identity) (State, error) {
 
 // Put stores a state, and syncs.
 func (s *Store) Put(id iot.Identity, st State) error {
-	value, err := json.Marshal(stored{st.Known, st.Desired.JSONWithMetadata(), st.Reported.JSONWithMetadata(), st.Pending})
+	value, err := json.Marshal(stored{st.Known, st.Desired.JSONWithMetadata(), st.Reported.JSONWithMetadata(), st.Pending, st.Override})
 	if err != nil {
 		return failed(id, err)
 	}
