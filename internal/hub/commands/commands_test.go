@@ -217,6 +217,26 @@ func TestFeedbackSaysHowACommandEnded(t *testing.T) {
 	})
 }
 
+// .NET and Python do not read times with more than seven digits after the second.
+func TestTimesAreNotFinerThanClientsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := open(t, vfs.NewMem())
+		time.Sleep(123_456_789 * time.Nanosecond)
+		f.send("a", iot.SystemValue{Name: iot.Ack, Value: "full"})
+		r := f.read(1)
+		enqueued, err := time.Parse(time.RFC3339Nano, r.got[0].Message.System.Get(iot.EnqueuedTime))
+		if err != nil || enqueued.Nanosecond() != 123_456_700 {
+			t.Errorf("enqueued at %v, %v", enqueued, err)
+		}
+		f.settle(r, 0, iot.Complete)
+		lease, _ := f.Feedback.Take(1)
+		if lease == nil || lease.Records[0].EnqueuedTime.Nanosecond() != 123_456_700 {
+			t.Errorf("feedback of %+v", lease)
+		}
+		lease.Settle(true)
+	})
+}
+
 func TestFeedbackThatIsNotTakenComesAgain(t *testing.T) {
 	f := open(t, vfs.NewMem())
 	f.send("a", iot.SystemValue{Name: iot.Ack, Value: "full"})

@@ -183,7 +183,7 @@ func (s *Store) read(d *delivery) (current bool, err error) {
 // stamp adds what the hub says of a command.
 func (s *Store) stamp(d *delivery, h header) {
 	sys := &d.Message.System
-	sys.Set(iot.EnqueuedTime, h.enqueued.UTC().Format(time.RFC3339Nano))
+	sys.Set(iot.EnqueuedTime, h.enqueued.UTC().Truncate(100).Format(time.RFC3339Nano))
 	sys.Set(iot.SequenceNumber, strconv.FormatUint(d.c.seq, 10))
 	sys.Set(iot.LockToken, d.LockToken)
 	sys.Set(iot.DeliveryCount, strconv.Itoa(d.Count))

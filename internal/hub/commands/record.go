@@ -120,7 +120,7 @@ func (c *command) record(id iot.Identity, r result, now time.Time) Record {
 		DeviceGenerationID: c.generation,
 		DeviceID:           id.Device,
 		ModuleID:           id.Module,
-		EnqueuedTime:       now.UTC(),
+		EnqueuedTime:       now.UTC().Truncate(100), // as .NET has it, and reads it
 		StatusCode:         string(r),
 	}
 }

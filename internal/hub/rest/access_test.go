@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/hub/code"
 	"sluice/internal/hub/registry"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -149,5 +150,16 @@ func TestAnEdgeDeviceWithACertificateManagesItsModules(t *testing.T) {
 		if w.Code != status {
 			t.Errorf("%s: status %d, want %d", path, w.Code, status)
 		}
+	}
+}
+
+func TestACallerLearnsThatADeviceDidNotAnswer(t *testing.T) {
+	late := iot.Errorf(iot.Timeout, "method", iot.DeviceIdentity("lamp"), "timed out waiting for the response from device")
+	if got := publicText(code.GatewayTimeout, late); got != "timed out waiting for the response from device" {
+		t.Errorf("%q", got)
+	}
+	ours := iot.Errorf(iot.Internal, "twin", iot.DeviceIdentity("lamp"), "disk sda is full")
+	if got := publicText(code.ServerError, ours); strings.Contains(got, "disk") {
+		t.Errorf("%q", got)
 	}
 }

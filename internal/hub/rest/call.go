@@ -149,7 +149,7 @@ func (c *call) log(what code.Code, tracking string, err error) {
 func publicText(what code.Code, err error) string {
 	var e *iot.Error
 	switch {
-	case what.Status() >= 500:
+	case what.Status() >= 500 && what != code.GatewayTimeout: // which is a device's
 		return "the hub could not do it; its log says why, under the tracking id"
 	case !errors.As(err, &e) || e.Detail == "" || what == code.Unauthorized && !errors.As(err, new(lacksRight)):
 		return http.StatusText(what.Status())
