@@ -17,8 +17,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"go.uber.org/goleak"
-
 	"sluice/internal/gateway"
 	"sluice/internal/hub"
 	"sluice/internal/hub/commands"
@@ -31,8 +29,6 @@ import (
 	"sluice/internal/translate"
 	"sluice/iot"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen.
 const patience = 60 * time.Second
