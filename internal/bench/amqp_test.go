@@ -106,13 +106,13 @@ func TestALoadOverAMQPAtARate(t *testing.T) {
 
 func TestDevicesOverAMQPLogInAsTheirSDKsDo(t *testing.T) {
 	d := &depot{window: 10}
-	load := &Load{Target: serveAMQP(t, d), Clients: 2, Window: 1, Count: 2}
+	load := &Load{Target: serveAMQP(t, d), Clients: 1, Window: 1, Count: 2}
 	load.Target.Login = Templates{AMQP: true, ConnectionString: "HostName=Hub.local;DeviceId=dev-{n};SharedAccessKey=" + sas.NewKey().Reveal()}.Login
 	if _, err := load.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	token, err := sas.Parse(d.users["dev-1@sas.Hub.local"])
-	if err != nil || token.Resource.String() != "hub.local/devices/dev-1" || d.addresses["/devices/dev-1/messages/events"] != 1 {
+	token, err := sas.Parse(d.users["dev-0@sas.Hub.local"])
+	if err != nil || token.Resource.String() != "hub.local/devices/dev-0" || d.addresses["/devices/dev-0/messages/events"] != 2 {
 		t.Errorf("token for %v, %v; links %v", token.Resource, err, d.addresses)
 	}
 }
