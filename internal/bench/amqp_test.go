@@ -28,6 +28,9 @@ type depot struct {
 
 func (d *depot) Attach(r *amqp10.LinkRequest) {
 	address := r.Address()
+	d.mu.Lock()
+	d.addresses[address] = 0
+	d.mu.Unlock()
 	r.AcceptReceiver(amqp10.ReceiverConfig{Window: d.window, OnDelivery: func(in *amqp10.Delivery) {
 		d.mu.Lock()
 		d.addresses[address]++
@@ -86,7 +89,7 @@ func TestALoadOverAMQPSendsWhatItCounts(t *testing.T) {
 		if got := d.got.Load(); got != 1234 || r.Messages != 1234 || r.Acknowledged != 1234 || r.Errors != 0 || r.Unanswered != 0 {
 			t.Errorf("the server got %d messages; %+v", got, r)
 		}
-		if len(d.addresses) != 7 || d.addresses["sluice-bench/6"] == 0 {
+		if _, last := d.addresses["sluice-bench/6"]; len(d.addresses) != 7 || !last {
 			t.Errorf("they came on the links %v", d.addresses)
 		}
 		if r.Rate <= 0 || r.Latency.P50 <= 0 || r.Latency.P50 > r.Latency.Max || r.ConnectRate <= 0 {
