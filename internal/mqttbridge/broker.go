@@ -32,7 +32,10 @@ type broker struct {
 }
 
 // brokerLimits bound what one device can make the bridge hold.
-var brokerLimits = mqtt.Limits{MaxInbound: 64, MaxInboundBytes: 64 << 10, ShutdownGrace: time.Second}
+var brokerLimits = mqtt.Limits{MaxInbound: 64, MaxInboundBytes: 64 << 10, MaxSubscriptions: 128, ShutdownGrace: time.Second}
+
+// maxFilter is the longest filter that is granted, in bytes.
+const maxFilter = 1 << 10
 
 func newBroker(b *Bridge, listening func(net.Addr)) (*broker, error) {
 	k := &broker{of: b, listening: listening, clients: make(map[string]*client)}
@@ -155,13 +158,24 @@ func (k *broker) forget(c *client, filter string) (leaves []string, all bool) {
 	return leaves, all
 }
 
-// tell has leaves greeted whose subscribers changed.
+// tell has leaves greeted whose subscribers changed. It takes no names that cannot
+// be a leaf's, and no more than there may be leaves: they wait as long as the
+// gateway is away.
 func (k *broker) tell(leaves []string, all bool) {
 	if all {
-		leaves = append(leaves, k.of.ids()...)
+		k.of.in.greetings(k.of.ids()...)
 	}
-	if len(leaves) > 0 {
-		k.of.in.greetings(leaves...)
+	for _, id := range leaves {
+		_, err := k.of.t.Leaf(id)
+		if err == nil && !k.of.isKnown(id) && k.of.in.greeting() >= k.of.cfg.MaxLeaves {
+			err = refuse("more than max_leaves are waited for")
+		}
+		if err != nil {
+			k.of.Stats.Refused.Add(1)
+			k.of.refused.tell(&publication{topic: "a subscription"}, err)
+			continue
+		}
+		k.of.in.greetings(id)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"sluice/iot"
 	"sluice/translator"
+	"sluice/translator/translatortest"
 )
 
 // The sample's own devices: they publish to device/{id}/message and know no more.
@@ -315,6 +316,42 @@ func TestWhoIsKeptToItsOwnTopics(t *testing.T) {
 	}
 }
 
+// Subscriptions name leaves too. Those that cannot be are counted, and while the
+// gateway is away no more names are kept than there may be leaves.
+func TestHostileSubscriptionsCostNothing(t *testing.T) {
+	t.Parallel()
+	r := start(t, "max_leaves = 50")
+	d := r.device("x")
+	for _, f := range []string{"device/$edgeHub/command", "device/a b/command", "device/" + strings.Repeat("a", 200) + "/#", "device/EDGE-1/command", "device//command"} {
+		d.listen(f)
+	}
+	long := "device/" + strings.Repeat("a", 2000) + "/command"
+	token := d.Subscribe(long, 1, nil)
+	token.WaitTimeout(patience)
+	if got := token.(*paho.SubscribeToken).Result()[long]; got != 0x80 {
+		t.Errorf("a long filter is granted %x", got)
+	}
+	until(t, "the others to be counted", func() bool { return r.b.Stats.Refused.Load() >= 5 })
+	if n := r.b.Stats.Leaves.Load(); n != 0 {
+		t.Errorf("%d leaves", n)
+	}
+	for i := range 100 {
+		d.listen(fmt.Sprintf("device/leaf-%d/command", i))
+	}
+	until(t, "those that may be", func() bool { return r.b.Stats.Leaves.Load() == 50 })
+
+	away, err := New(configured(t, "max_leaves = 50"), Options{Translator: r.Options()}) // it does not run
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		away.field.(*broker).tell([]string{fmt.Sprint("leaf-", i)}, false)
+	}
+	if n := away.in.greeting(); n != 50 {
+		t.Errorf("%d names are kept", n)
+	}
+}
+
 func TestOneClientIDIsConnectedOnce(t *testing.T) {
 	t.Parallel()
 	r := start(t, "")
@@ -433,5 +470,54 @@ func TestAPortThatIsTakenIsSaid(t *testing.T) {
 	}
 	if err := b.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Error(err)
+	}
+}
+
+// BenchmarkBridge is QoS 1 from many devices to a gateway that takes everything at
+// once: what the bridge itself costs.
+func BenchmarkBridge(b *testing.B) {
+	r := &rig{Gateway: translatortest.New(b)}
+	listening := make(chan net.Addr, 1)
+	cfg := &Config{Listen: "127.0.0.1:0"}
+	bridge, err := New(cfg, Options{Translator: r.Options(), Listening: func(a net.Addr) { listening <- a }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg.MaxLeaves, cfg.MaxConnections = 1000, 1000
+	ctx, cancel := context.WithCancel(b.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- bridge.Run(ctx) }()
+	addr := (<-listening).String()
+	var clients []paho.Client
+	for i := range 20 {
+		c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(fmt.Sprint(i)))
+		if token := c.Connect(); token.WaitTimeout(patience) && token.Error() != nil {
+			b.Fatal(token.Error())
+		}
+		clients = append(clients, c)
+	}
+	body := []byte(`{"temperature":21.5,"pressure":1.013,"valve":"open","serial":"A7"}`)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	tokens := make(chan paho.Token, 1000)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		for token := range tokens {
+			token.Wait()
+		}
+	})
+	for i := range b.N {
+		tokens <- clients[i%len(clients)].Publish(fmt.Sprintf("device/pump-%d/message", i%len(clients)), 1, false, body)
+	}
+	close(tokens)
+	waiting.Wait()
+	b.StopTimer()
+	for _, c := range clients {
+		c.Disconnect(10)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		b.Fatal(err)
 	}
 }

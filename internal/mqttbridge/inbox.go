@@ -88,6 +88,13 @@ func (in *inbox) greetings(leaves ...string) {
 	in.signal()
 }
 
+// greeting is how many leaves are to be greeted.
+func (in *inbox) greeting() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.greet)
+}
+
 // next takes a leaf to be greeted, or else a publication; neither if there is none.
 func (in *inbox) next() (leaf string, p *publication) {
 	in.mu.Lock()

@@ -55,6 +55,13 @@ func (b *Bridge) leaf(id string) (*leaf, error) {
 	return l, nil
 }
 
+// isKnown reports whether a leaf was heard.
+func (b *Bridge) isKnown(id string) bool {
+	b.leaves.mu.Lock()
+	defer b.leaves.mu.Unlock()
+	return b.leaves.byID[id] != nil
+}
+
 // ids lists the leaves that are known.
 func (b *Bridge) ids() []string {
 	b.leaves.mu.Lock()

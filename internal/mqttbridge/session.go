@@ -52,8 +52,8 @@ func ackOf(p mqtt.Publish) func(error) {
 	return p.Ack
 }
 
-// Subscribe implements mqtt.Session. A client that is kept to its own topics is
-// refused filters that reach others'.
+// Subscribe implements mqtt.Session. Filters that are too long are refused, and to
+// a client that is kept to its own topics those that reach others'.
 func (c *client) Subscribe(filters []mqtt.Filter) ([]mqtt.QoS, error) {
 	k := c.of
 	granted := make([]mqtt.QoS, len(filters))
@@ -61,7 +61,7 @@ func (c *client) Subscribe(filters []mqtt.Filter) ([]mqtt.QoS, error) {
 	var everybody bool
 	k.mu.Lock()
 	for i, f := range filters {
-		if !c.may(f.Topic) {
+		if len(f.Topic) > maxFilter || !c.may(f.Topic) {
 			granted[i] = mqtt.Refused
 			continue
 		}

@@ -195,10 +195,11 @@ func (u *unit) greet(ctx context.Context) error {
 	if u.greeted {
 		return nil
 	}
-	u.greeted = true
-	return u.leaf.PostHello(ctx, translator.Capabilities{Methods: true}, func(err error) {
+	err := u.leaf.PostHello(ctx, translator.Capabilities{Methods: true}, func(err error) {
 		if err != nil {
 			u.of.log.Warn("the gateway does not know what a unit can take", "leaf", u.Leaf, "error", err)
 		}
 	})
+	u.greeted = err == nil
+	return err
 }
