@@ -187,6 +187,6 @@ func (c *commands) Revoke() int { return c.in.Revoke() }
 // Close unsubscribes. What is not settled stays with the hub.
 func (c *commands) Close() {
 	if c.s.forget(c) {
-		c.s.unsubscribe(commandFilter(c.s.id))
+		c.s.unsubscribe(commandFilter(c.s.id), func() bool { return c.s.commands != nil })
 	}
 }

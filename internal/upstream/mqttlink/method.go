@@ -17,7 +17,7 @@ func (s *session) Methods(invoke func(iot.MethodCall, func(iot.MethodResult))) (
 	i := &interest{}
 	i.end = func() {
 		if s.unlisten(i) {
-			s.unsubscribe(methodCalls)
+			s.unsubscribe(methodCalls, func() bool { return s.calls != nil })
 		}
 	}
 	s.mu.Lock()

@@ -223,3 +223,40 @@ func compare(t *testing.T, file, got string) {
 		t.Errorf("the conversation is another (-want +got):\n%s", d)
 	}
 }
+
+// Who comes again while the interest of before ends is heard: the one is not taken for
+// the other.
+func TestAnInterestThatEndsLeavesTheNextOne(t *testing.T) {
+	h := startHub(t)
+	h.answer = answerTwin
+	s, err := h.connect(creds(), iot.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := func() iot.Subscription {
+		sub, err := s.Methods(func(iot.MethodCall, func(iot.MethodResult)) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sub
+	}
+	sub := listen()
+	for range 200 {
+		sub.Close() // which does not wait for the hub
+		sub = listen()
+	}
+	for range 10 { // by the last answer the hub has been told all that it will be
+		if _, err := s.Twin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := ""
+	for _, line := range h.transcript() {
+		if strings.Contains(line, "$iothub/methods/POST/#") {
+			last = line
+		}
+	}
+	if !strings.HasPrefix(last, "SUBSCRIBE") {
+		t.Errorf("the last that the hub heard is %q", last)
+	}
+}

@@ -59,15 +59,23 @@ func (s *session) subscribeOn(ctx context.Context, op string, conn *connection, 
 	return nil
 }
 
-// unsubscribe unsubscribes without waiting for the hub.
-func (s *session) unsubscribe(f filter) {
-	s.mu.Lock()
-	had := slices.Contains(s.filters, f)
-	s.filters = slices.DeleteFunc(s.filters, func(g filter) bool { return f == g })
-	s.mu.Unlock()
-	if had {
-		s.background(func(conn *connection) { conn.Unsubscribe(f.topic) })
-	}
+// unsubscribe unsubscribes, without waiting for the hub, unless somebody is interested
+// again by the time that it comes to that. wanted is asked with mu held.
+func (s *session) unsubscribe(f filter, wanted func() bool) {
+	s.background(func(conn *connection) {
+		s.using.Lock() // no subscription comes between
+		defer s.using.Unlock()
+		s.mu.Lock()
+		at := slices.Index(s.filters, f)
+		end := at >= 0 && !wanted()
+		if end {
+			s.filters = slices.Delete(s.filters, at, at+1)
+		}
+		s.mu.Unlock()
+		if end {
+			conn.Unsubscribe(f.topic)
+		}
+	})
 }
 
 // arrived takes what the hub publishes. It runs in the connection's reader.

@@ -144,7 +144,7 @@ func (s *session) DesiredChanges(changed func(json.RawMessage)) (iot.Subscriptio
 	d := &desired{interest: &interest{}, changed: changed}
 	d.end = func() {
 		if s.dropDesired(d) {
-			s.unsubscribe(desiredChanges)
+			s.unsubscribe(desiredChanges, func() bool { return s.desired != nil })
 		}
 	}
 	s.mu.Lock()
