@@ -80,6 +80,7 @@ func hubCommand() *cobra.Command {
 	flags.IntVar(&f.cfg.HTTPSPort, "https-port", host.DefaultHTTPSPort, "`port` of the service API; 0 for any that is free")
 	flags.StringSliceVar(&f.cfg.ConsumerGroups, "consumer-group", nil, "further consumer `group` of the Event Hubs-compatible endpoint; may be repeated")
 	flags.StringSliceVar(&f.notify, "own-events", nil, "store events of the hub itself too: twin, lifecycle and `connection`, or some of them")
+	flags.StringVar(&f.cfg.Throttle, "throttle", "", "throttle as an IoT Hub of this `size`, a tier and its units, such as S1x1")
 	flags.StringArrayVar(&f.enrich, "enrich", nil, "add the property `KEY=VALUE` to each event; VALUE may be $iothubname or $twin.tags.site and the like; up to 10 times")
 	flags.StringVar(&f.cfg.Storage.Account, "storage", "", "`connection string` of the storage account for files of devices; UseDevelopmentStorage=true is Azurite on this machine (default: $SLUICE_STORAGE_CONNECTION_STRING)")
 	flags.StringVar(&f.cfg.Storage.Container, "storage-container", files.DefaultContainer, "`container` for them, made if need be")

@@ -6,6 +6,7 @@ import (
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/notices"
+	"sluice/internal/hub/throttle"
 	"sluice/iot"
 )
 
@@ -16,6 +17,9 @@ var _ iot.Files = (*Hub)(nil)
 func (h *Hub) BeginUpload(ctx context.Context, creds iot.Credentials, name string) (iot.Upload, error) {
 	device, generation, err := h.uploader(creds)
 	if err != nil {
+		return iot.Upload{}, err
+	}
+	if err := h.throttled(throttle.Upload, 1, creds.Identity); err != nil {
 		return iot.Upload{}, err
 	}
 	return h.opt.Files.Begin(ctx, device, generation, name)

@@ -17,6 +17,7 @@ import (
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/throttle"
 	"sluice/internal/hub/twins"
 	"sluice/internal/method"
 	"sluice/internal/presence"
@@ -41,6 +42,9 @@ type Options struct {
 
 	// Enrichments are properties that the hub adds to events: [MaxEnrichments] at most.
 	Enrichments []Enrichment
+
+	// Throttle limits how often devices do things; nil: it does not.
+	Throttle *throttle.Throttle
 
 	// Roots are the authorities that sign device certificates; nil for none.
 	Roots func() *x509.CertPool
@@ -114,6 +118,9 @@ func (h *Hub) Connect(_ context.Context, creds iot.Credentials, client iot.Clien
 	s := &session{h: h}
 	if len(client.ModelID) > maxModelID {
 		return nil, iot.Errorf(iot.Invalid, "connect", creds.Identity, "the model id is %d bytes long, the limit is %d", len(client.ModelID), maxModelID)
+	}
+	if err := h.throttled(throttle.Connect, 1, creds.Identity); err != nil {
+		return nil, err
 	}
 	if err := h.sessions.Enter(s, creds, client); err != nil {
 		return nil, err
@@ -214,6 +221,9 @@ func (h *Hub) LastActivity(id iot.Identity) time.Time { return h.seen.last(id) }
 // SendCommand stores a cloud-to-device message for an identity. Errors are those
 // of [commands.Store.Send].
 func (h *Hub) SendCommand(target iot.Identity, m iot.Message) error {
+	if err := h.throttled(throttle.Command, 1, target); err != nil {
+		return err
+	}
 	return h.opt.Commands.Send(target, m)
 }
 

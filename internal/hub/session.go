@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/hub/throttle"
 	"sluice/internal/presence"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -52,6 +53,9 @@ func (s *session) Twin(context.Context) (iot.Twin, error) {
 	if err := s.Err(); err != nil {
 		return iot.Twin{}, err
 	}
+	if err := s.h.throttled(throttle.TwinRead, 1, s.Identity()); err != nil {
+		return iot.Twin{}, err
+	}
 	t, err := s.h.opt.Twins.Get(s.Identity(), s.generation())
 	return t.ForDevice(), err
 }
@@ -59,6 +63,9 @@ func (s *session) Twin(context.Context) (iot.Twin, error) {
 // PatchReported merges a patch into the reported properties.
 func (s *session) PatchReported(_ context.Context, patch json.RawMessage) (version int64, err error) {
 	if err := s.Err(); err != nil {
+		return 0, err
+	}
+	if err := s.h.throttled(throttle.TwinUpdate, 1, s.Identity()); err != nil {
 		return 0, err
 	}
 	var before twin.Twin

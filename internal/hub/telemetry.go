@@ -6,6 +6,7 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/throttle"
 	"sluice/iot"
 )
 
@@ -13,6 +14,10 @@ import (
 // whatever the messages say.
 func (s *session) Send(batch []iot.Message, done func(error)) {
 	if err := s.Err(); err != nil {
+		done(err)
+		return
+	}
+	if err := s.h.throttled(throttle.Send, len(batch), s.Identity()); err != nil {
 		done(err)
 		return
 	}

@@ -55,6 +55,10 @@ type Config struct {
 	// Notify are the sources, besides telemetry, whose events are stored.
 	Notify []eventlog.Source
 
+	// Throttle is the size of a hub, such as S1x1, as which this one throttles; "": it
+	// does not.
+	Throttle string
+
 	// Enrichments are properties that the hub adds to events.
 	Enrichments []hub.Enrichment
 

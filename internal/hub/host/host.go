@@ -20,6 +20,7 @@ import (
 	"sluice/internal/hub/amqpservice"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/throttle"
 	"sluice/internal/mqtthead"
 	"sluice/internal/pki"
 	"sluice/internal/tlsx"
@@ -43,6 +44,8 @@ type Host struct {
 	apps  *amqpservice.Service // one, so that readers over TCP and WebSockets know each other
 	web   *webhead.Head
 	https http.Handler // the service API
+
+	throttle *throttle.Throttle // nil without limits
 
 	mqttListener  net.Listener
 	amqpListener  net.Listener
@@ -112,11 +115,16 @@ func (h *Host) build() error {
 		return err
 	}
 	names := h.cfg.allNames()
+	if h.cfg.Throttle != "" {
+		if h.throttle, err = throttle.New(h.cfg.Throttle, h.cfg.Now); err != nil {
+			return fmt.Errorf("hub: %w", err)
+		}
+	}
 	if h.hub, err = hub.New(hub.Options{
 		Hosts: names, Registry: h.store.registry, Twins: h.store.twins, Events: h.store.events, Commands: h.store.commands,
 		Configurations: h.store.deploy, Jobs: h.store.jobs, Files: h.store.files, Notify: h.cfg.Notify,
-		Enrichments: h.cfg.Enrichments,
-		Roots:       roots, Log: h.cfg.Log, Now: h.cfg.Now,
+		Enrichments: h.cfg.Enrichments, Throttle: h.throttle,
+		Roots: roots, Log: h.cfg.Log, Now: h.cfg.Now,
 	}); err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ func (h *Host) api(names []string, roots func() *x509.CertPool) http.Handler {
 		},
 		Hub:       h.hub,
 		Transfers: h.store.transfer,
+		Throttle:  h.throttle,
 		Events:    events.New(h.store.events),
 		Log:       h.cfg.Log,
 		Now:       h.cfg.Now,

@@ -124,6 +124,9 @@ func (c *call) fail(err error) {
 	tracking := newTrackingID()
 	c.log(what, tracking, err)
 	c.w.Header().Set("Iothub-Errorcode", what.String())
+	if what == code.Throttling && c.w.Header().Get("Retry-After") == "" {
+		c.w.Header().Set("Retry-After", "5")
+	}
 	body, _ := json.Marshal(struct{ Message, ExceptionMessage string }{ // two strings always marshal
 		Message:          "ErrorCode:" + what.String() + ";" + publicText(what, err),
 		ExceptionMessage: "Tracking ID:" + tracking + "-TimeStamp:" + c.Now().UTC().Format("01/02/2006 15:04:05"),

@@ -25,6 +25,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/throttle"
 	"sluice/internal/hub/transfer"
 	"sluice/iot"
 )
@@ -60,6 +61,9 @@ type Options struct {
 	// Transfers are the jobs that move identities into blobs and back; nil: there are
 	// none.
 	Transfers *transfer.Store
+
+	// Throttle limits how often things are done; nil: it does not.
+	Throttle *throttle.Throttle
 
 	// Events serves GET /sluice/events, after the caller has proved the right
 	// ServiceConnect; nil: there is no such path.

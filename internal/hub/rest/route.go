@@ -47,6 +47,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = c.admit(rt)
 	}
+	if err == nil {
+		err = c.throttle(rt)
+	}
 	if err != nil {
 		c.fail(err)
 		return
