@@ -25,7 +25,8 @@ func (m *Module) spoke(s saying) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.leafOf(s.route.Leaf)
-	next := l.spoke(s.kind == hello, time.Now())
+	now := time.Now()
+	next := l.clamp(&m.opt.Patience, now).spoke(s.kind == hello, now)
 	next.Module = s.route.Module
 	if next.State != l.State || next.Module != l.Module {
 		m.change(l, next, nil)

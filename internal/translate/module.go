@@ -210,6 +210,7 @@ func (m *Module) consider(l *leaf) {
 		return // whoever is at it considers again
 	}
 	now := time.Now()
+	l.Leaf = l.clamp(&m.opt.Patience, now)
 	switch {
 	case l.asks():
 		m.queueAt(l, &m.asking, l.Due, now)
@@ -244,13 +245,10 @@ func (m *Module) features(l *leaf) leafwire.Hello {
 	return leafwire.Hello{}
 }
 
-// longestWait bounds how long a clock that was set back can delay anything.
-const longestWait = time.Hour
-
 // queueAt puts a leaf into a row when it is due. [mu held]
 func (m *Module) queueAt(l *leaf, r *row, due, now time.Time) {
 	if wait := due.Sub(now); wait > 0 {
-		m.lookAgain(l, min(wait, longestWait))
+		m.lookAgain(l, wait)
 		return
 	}
 	l.queued = true

@@ -102,7 +102,8 @@ func (m *Module) judge(l *leaf, err error) {
 			return
 		}
 	}
-	if l.faults == 1 || l.faults%10 == 0 {
+	// The first may be a gateway that has not heard of the leaf yet.
+	if l.faults == 3 || l.faults%10 == 0 {
 		m.opt.Log.Warn("a leaf cannot be served; its messages wait", "leaf", l.id, "again", l.rest.Format(time.RFC3339), "err", err)
 	}
 }
@@ -127,6 +128,9 @@ func final(err error) bool {
 	return false
 }
 
+// damageRest is how long a lane that cannot be read is left alone.
+const damageRest = time.Hour
+
 // leftovers looks at what is kept of a leaf that is refused, disabled or deleted.
 // What expired goes. What came after a leaf was deleted is first contact again.
 func (m *Module) leftovers(l *leaf, lease *spool.Lease) {
@@ -141,7 +145,7 @@ func (m *Module) leftovers(l *leaf, lease *spool.Lease) {
 	now := time.Now()
 	switch {
 	case err != nil:
-		l.rest = now.Add(longestWait)
+		l.rest = now.Add(damageRest)
 	case len(recs) > 0 && l.State == Deleted:
 		m.change(l, l.become(Fresh, "", now), nil)
 	case l.State == Refused:

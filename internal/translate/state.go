@@ -168,6 +168,19 @@ func (l *Leaf) open() bool { return l.State == Registered }
 // asks reports whether the cloud has something to answer.
 func (l *Leaf) asks() bool { return l.State == Fresh || l.State == Registering || l.State == Retiring }
 
+// clamp is l with a Due that can be: a clock that was set back must not hold a leaf
+// off for longer than anything is held off.
+func (l Leaf) clamp(p *Patience, now time.Time) Leaf {
+	longest := p.AskLongest
+	if l.State == Refused {
+		longest = p.Refusal
+	}
+	if l.Due.Sub(now) > longest {
+		l.Due = now.Add(longest)
+	}
+	return l
+}
+
 // operation is what the cloud is to be asked for.
 func (l *Leaf) operation() leafwire.Operation {
 	if l.State == Retiring {

@@ -110,3 +110,14 @@ func TestZ10_RequestsToTheCloudKeepTheirPace(t *testing.T) {
 		t.Errorf("after an hour's rest it waits %v", wait)
 	}
 }
+
+// A clock that is set back by a day holds nobody off for a day.
+func TestT1_AClockSetBack(t *testing.T) {
+	p := defaultPatience
+	for state, longest := range map[State]time.Duration{Registering: p.AskLongest, Retiring: p.AskLongest, Refused: p.Refusal} {
+		l := Leaf{State: state, Due: noon.Add(24 * time.Hour)}
+		if got := l.clamp(&p, noon); got.Due != noon.Add(longest) {
+			t.Errorf("%s is due %v, want after %v", state, got.Due, longest)
+		}
+	}
+}
