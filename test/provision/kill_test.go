@@ -142,7 +142,7 @@ func (s *site) start(said *bytes.Buffer) *exec.Cmd {
 func TestProvisioningIsKilledAtAnyMoment(t *testing.T) {
 	kills := 12
 	if os.Getenv("SLUICE_FULL") == "1" {
-		kills = 60
+		kills = 30
 	}
 	s := newSite(t)
 	seed := rand.Uint64()
