@@ -316,6 +316,27 @@ func TestWhoIsKeptToItsOwnTopics(t *testing.T) {
 	}
 }
 
+// A leaf that was deleted and comes back is new to everybody.
+func TestADeletedLeafIsGreetedAgain(t *testing.T) {
+	t.Parallel()
+	r := start(t, "")
+	d := r.device("a")
+	d.listen("device/a/state")
+	d.say("device/a/message", "1")
+	r.Tell("a", "deleted", "")
+	d.hear("device/a/state")
+	d.say("device/a/message", "2")
+	greetings := 0
+	for _, m := range r.Messages() {
+		if kind, _ := m.Properties.Get("itmtype"); kind == "LeafHello" {
+			greetings++
+		}
+	}
+	if greetings != 2 {
+		t.Errorf("%d greetings", greetings)
+	}
+}
+
 // Subscriptions name leaves too. Those that cannot be are counted, and while the
 // gateway is away no more names are kept than there may be leaves.
 func TestHostileSubscriptionsCostNothing(t *testing.T) {

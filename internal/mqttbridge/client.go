@@ -251,8 +251,12 @@ func (c *connection) comeBack() {
 }
 
 // settled has a publication acknowledged, or, because it cannot be, everything
-// after it come again.
+// after it come again. At the end of the bridge there is nothing to come any more.
 func (c *connection) settled(m paho.Message, err error) {
+	if errors.Is(err, errStopped) || errors.Is(err, translator.ErrClosed) {
+		c.settledOne()
+		return
+	}
 	if err != nil {
 		c.end(err)
 		return
@@ -270,15 +274,20 @@ func (c *connection) acknowledge(stop <-chan struct{}) {
 		select {
 		case m := <-c.waiting:
 			m.Ack()
-			c.outstanding.Add(-1)
+			c.settledOne()
 			c.comeBack()
-			select {
-			case c.acked <- struct{}{}:
-			default:
-			}
 		case <-stop:
 			return
 		}
+	}
+}
+
+// settledOne counts a publication that is not outstanding any more.
+func (c *connection) settledOne() {
+	c.outstanding.Add(-1)
+	select {
+	case c.acked <- struct{}{}:
+	default:
 	}
 }
 

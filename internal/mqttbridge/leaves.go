@@ -29,7 +29,7 @@ func (b *Bridge) known(ctx context.Context, id string) (translator.Leaf, error) 
 	if err != nil {
 		return translator.Leaf{}, err
 	}
-	return l.Leaf, b.hello(ctx, l, false)
+	return l.Leaf, b.hello(ctx, l)
 }
 
 // leaf finds a leaf, or makes one.
@@ -82,16 +82,16 @@ func (b *Bridge) greet(ctx context.Context, id string) {
 		b.refused.tell(&publication{topic: "a subscription"}, err)
 		return
 	}
-	if err := b.hello(ctx, l, false); err != nil {
+	if err := b.hello(ctx, l); err != nil {
 		b.log.Warn("what a leaf can take is not known at the gateway", "leaf", id, "error", err)
 	}
 }
 
-// hello tells the gateway what a leaf can take, if that is news, or again.
-func (b *Bridge) hello(ctx context.Context, l *leaf, again bool) error {
+// hello tells the gateway what a leaf can take, if that is news.
+func (b *Bridge) hello(ctx context.Context, l *leaf) error {
 	can := b.field.can(l.ID())
 	b.leaves.mu.Lock()
-	news := !l.greeted || l.said != can || again
+	news := !l.greeted || l.said != can
 	l.greeted, l.said = true, can
 	if !can.Desired {
 		l.desired = nil // nobody tells of its changes from now on
@@ -131,7 +131,7 @@ func (b *Bridge) desired(handle translator.Leaf, d translator.Desired) {
 	if all == nil {
 		// A patch of what is not known: this bridge is younger than the translator
 		// that the gateway remembers.
-		b.forget(l)
+		b.forget(l.ID())
 		b.in.greetings(l.ID())
 		return
 	}
@@ -144,11 +144,13 @@ func (b *Bridge) desired(handle translator.Leaf, d translator.Desired) {
 	}
 }
 
-// forget makes a leaf one that is to be greeted.
-func (b *Bridge) forget(l *leaf) {
+// forget makes a leaf, if it is known, one that is to be greeted.
+func (b *Bridge) forget(id string) {
 	b.leaves.mu.Lock()
 	defer b.leaves.mu.Unlock()
-	l.greeted = false
+	if l := b.leaves.byID[id]; l != nil {
+		l.greeted = false
+	}
 }
 
 // lastDesired are a leaf's desired properties, if they are known.
@@ -189,6 +191,9 @@ func merged(document, patch json.RawMessage) json.RawMessage {
 
 func (b *Bridge) state(handle translator.Leaf, s translator.State) {
 	b.log.Info("a leaf's state", "leaf", handle.ID(), "state", s.Name, "reason", s.Reason)
+	if s.Name == translator.Deleted {
+		b.forget(handle.ID()) // if it comes back it is new to everybody
+	}
 	topic := b.mapping.Load().down[state]
 	if topic == nil {
 		return
