@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -142,7 +143,9 @@ func killRun(t *testing.T, seed uint64) {
 		case n < 16:
 			s.cloud.set(func() { s.cloud.mute = rng.IntN(2) == 0 })
 		case n < 17:
-			time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond) // to move what is next to another moment
+			for range rng.IntN(1000) { // to move what is next to another moment
+				runtime.Gosched()
+			}
 		case n < 19:
 			s.killModule(r, rng)
 		default:

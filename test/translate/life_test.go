@@ -23,12 +23,12 @@ func (s *site) leafState(want translate.State, n int) {
 }
 
 // told waits until the translator is told of a state.
-func (p *translator) told(leaf string, want leafwire.State) (reason string) {
-	p.s.t.Helper()
+func (t *translator) told(leaf string, want leafwire.State) (reason string) {
+	t.s.t.Helper()
 	for {
-		m := p.hears(leaf, leafwire.TypeState)
+		m := t.hears(leaf, leafwire.TypeState)
 		state, reason, err := leafwire.ParseState(&m)
-		p.s.must(err)
+		t.s.must(err)
 		if state == want {
 			return reason
 		}
