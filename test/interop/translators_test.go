@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"sluice/internal/hubevent"
 	"sluice/internal/modbus/modbustest"
@@ -123,6 +126,7 @@ registers = [
 	s.publish("client0", `{"n": 1}`)
 	s.heard("client0", `"n":1`)
 	s.callListening("client0")
+	s.killBridge("client0")
 
 	s.heard("press-1", `{"setpoint":21.5,"running":false}`)
 	s.callUntil("press-1", "write", `{"setpoint": 25, "running": true}`, `"status":200`)
@@ -158,5 +162,96 @@ func (s *site) callListening(client string) {
 	s.callUntil(client, "blink", `{"times":3}`, `"blinked":"`+client+`"`)
 	if err := <-answered; err != nil {
 		s.t.Error(err)
+	}
+}
+
+// killBridge publishes numbers as a machine while the bridge's process is killed, and
+// fails if one that was acknowledged is not at the hub, or is there before an earlier
+// one.
+func (s *site) killBridge(client string) {
+	s.t.Helper()
+	const count = 200
+	machine := &machine{t: s.t, addr: "tcp://" + s.gatewayIP + ":1883", id: client}
+	defer machine.leave()
+	for n := range count {
+		if n%80 == 40 {
+			s.kill("ptm-mqtt")
+		}
+		machine.say("device/"+client+"/message", fmt.Sprintf(`{"kill": %d}`, n))
+	}
+	next := 0
+	s.follow(client, func(e *hubevent.Event) bool {
+		var body struct{ Kill *int }
+		if err := json.Unmarshal([]byte(e.Text()), &body); err != nil || body.Kill == nil {
+			return true // of before
+		}
+		if *body.Kill > next {
+			s.t.Errorf("%d is at the hub before %d", *body.Kill, next)
+		}
+		next = max(next, *body.Kill+1)
+		return next < count
+	})
+}
+
+// kill kills a module's process.
+func (s *site) kill(module string) {
+	s.t.Helper()
+	s.gateway.mu.Lock()
+	defer s.gateway.mu.Unlock()
+	for _, line := range slices.Backward(s.gateway.lines) {
+		var pid int
+		_, text, found := strings.Cut(line, `msg="module started" module=`+module+" pid=")
+		if !found {
+			continue
+		}
+		if _, err := fmt.Sscan(text, &pid); err != nil {
+			s.t.Fatalf("%s: %v", line, err)
+		}
+		process, err := os.FindProcess(pid)
+		if err == nil {
+			err = process.Kill()
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return
+	}
+	s.t.Fatalf("%s was not started", module)
+}
+
+// machine is a client of a broker that publishes again what was not acknowledged.
+type machine struct {
+	t        *testing.T
+	addr, id string
+	client   paho.Client // nil while there is no connection
+}
+
+// say publishes until the broker acknowledges it.
+func (m *machine) say(topic, body string) {
+	m.t.Helper()
+	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); {
+		if m.client == nil {
+			o := paho.NewClientOptions().AddBroker(m.addr).SetClientID(m.id).SetAutoReconnect(false).SetConnectTimeout(10 * time.Second)
+			m.client = paho.NewClient(o)
+			if token := m.client.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+				m.leave()
+				<-time.After(100 * time.Millisecond)
+				continue
+			}
+		}
+		token := m.client.Publish(topic, 1, false, body)
+		if token.WaitTimeout(10*time.Second) && token.Error() == nil && m.client.IsConnectionOpen() {
+			return
+		}
+		m.leave()
+	}
+	m.t.Fatalf("%s was never acknowledged", body)
+}
+
+// leave closes the connection.
+func (m *machine) leave() {
+	if m.client != nil {
+		m.client.Disconnect(10)
+		m.client = nil
 	}
 }
