@@ -116,11 +116,15 @@ func (s *site) until(what string, ok func() bool) {
 
 // connect logs a device in with a token signed by key.
 func (s *site) connect(id iot.Identity, key iot.Secret) (iot.Session, error) {
+	return s.connectAs(id, key, iot.Client{Protocol: "test"})
+}
+
+func (s *site) connectAs(id iot.Identity, key iot.Secret, client iot.Client) (iot.Session, error) {
 	token, err := sas.Sign(key, sas.Resource{Host: hubHost, Identity: id}, "", time.Now().Add(time.Hour))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.gw.Connect(s.ctx, iot.Credentials{Identity: id, Token: token}, iot.Client{Protocol: "test"})
+	return s.gw.Connect(s.ctx, iot.Credentials{Identity: id, Token: token}, client)
 }
 
 // send sends one message and waits until it is safe.
@@ -167,6 +171,29 @@ func TestMessagesReachTheHubInOrderUnderTheirSendersIdentity(t *testing.T) {
 	s.received(b.Identity, numbered(200)...)
 	if got := s.parent.creds[a.Identity].AuthChain; got != "a;edge" {
 		t.Errorf("auth chain %q, want %q", got, "a;edge")
+	}
+}
+
+// The hub learns the plug and play model of a device behind the gateway, as of others.
+func TestTheHubLearnsTheModelOfADevice(t *testing.T) {
+	const model = "dtmi:com:example:Thermostat;1"
+	a := child("a")
+	s := newSite(t, newFakeParent(edgeDevice(), a))
+	s.untilOnline()
+	session, err := s.connectAs(a.Identity, a.Auth.PrimaryKey, iot.Client{Protocol: "test", ModelID: model})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.send(session, "1")
+	s.received(a.Identity, "1")
+	s.parent.mu.Lock()
+	defer s.parent.mu.Unlock()
+	models := map[iot.Identity]string{}
+	for at := range s.parent.sessions {
+		models[at.id] = at.client.ModelID
+	}
+	if own := iot.ModuleIdentity("edge", iot.EdgeHubModule); models[a.Identity] != model || models[own] != "" {
+		t.Errorf("announced as %v", models)
 	}
 }
 

@@ -110,6 +110,7 @@ func (ps *peers) open(ctx context.Context, p *peer) {
 		p.session, err = ps.g.opt.Parent.Connect(ctx, creds, iot.Client{
 			Protocol: "gateway",
 			Product:  "sluice",
+			ModelID:  ps.g.model(p.id),
 			Ended:    func(error) { ps.lost(p) },
 		})
 	}
@@ -117,6 +118,16 @@ func (ps *peers) open(ctx context.Context, p *peer) {
 		p.err = err
 		ps.lost(p)
 	}
+}
+
+// model is the plug and play model that an identity has announced. While it is away
+// that is none, and the hub keeps what it knows.
+func (g *Gateway) model(id iot.Identity) string {
+	s, ok := g.sessions.Get(id)
+	if !ok {
+		return ""
+	}
+	return s.Client().ModelID
 }
 
 // put gives a session back.
