@@ -57,7 +57,7 @@ func (h *Hub) notify(source eventlog.Source, operation string, id iot.Identity, 
 	m.Properties = iot.Properties{
 		{Key: "hubName", Value: h.opt.Hosts[0]},
 		{Key: "deviceId", Value: id.Device},
-		{Key: "operationTimestamp", Value: h.opt.Now().UTC().Format(time.RFC3339Nano)},
+		{Key: "operationTimestamp", Value: h.opt.Now().UTC().Truncate(100).Format(time.RFC3339Nano)},
 		{Key: "opType", Value: operation},
 	}
 	if id.IsModule() {

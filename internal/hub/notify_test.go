@@ -58,6 +58,9 @@ func TestEventsOfTheHubItself(t *testing.T) {
 	for _, e := range f.events(id, 7) {
 		operation, _ := e.Message.Properties.Get("opType")
 		device, _ := e.Message.Properties.Get("deviceId")
+		if at, _ := e.Message.Properties.Get("operationTimestamp"); len(at) > len("2026-05-04T03:02:01.1234567Z") {
+			t.Errorf("%s: %s is finer than .NET reads", operation, at)
+		}
 		if e.Message.Sender() != id || device != "pump" {
 			t.Errorf("%s is of %s and tells of %q", operation, e.Message.Sender(), device)
 		}

@@ -202,7 +202,7 @@ func (s *Store) look(ctx context.Context, id iot.Identity, u *upload) (Notificat
 	}
 	return Notification{
 		DeviceID: id.Device, BlobURI: s.address(u.Blob), BlobName: u.Blob,
-		LastUpdated: facts.Modified.UTC(), Size: facts.Size, EnqueuedTime: s.opt.Now().UTC(),
+		LastUpdated: facts.Modified.UTC(), Size: facts.Size, EnqueuedTime: s.opt.Now().UTC().Truncate(100), // as .NET reads it
 	}, nil
 }
 
