@@ -64,7 +64,7 @@ func newHalfLine(t *testing.T) (h *halfLine, session iot.Session) {
 
 // Whichever direction dies, and whether there is something to send or not, the
 // uplink notices within a minute and the sender is told.
-func TestALineThatIsDeadInOneDirectionIsNoticedWithinAMinute(t *testing.T) {
+func TestU4_ALineThatIsDeadInOneDirection(t *testing.T) {
 	for name, tt := range map[string]struct{ up, down, sends bool }{
 		"nothing arrives, nothing is sent":         {true, false, false},
 		"nothing arrives of what is sent":          {true, false, true},
