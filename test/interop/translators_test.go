@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -83,14 +84,28 @@ func (s *site) heard(leaf, text string) {
 // begins some time after its first message.
 func (s *site) callUntil(leaf, method, payload, want string) {
 	s.t.Helper()
-	var out string
-	for late := time.Now().Add(time.Minute); time.Now().Before(late); {
-		var err error
-		if out, err = s.tryNode(s.path("hub", "root.pem"), "js/leaves.js", s.owner, "call", leaf, method, payload); err == nil && strings.Contains(out, want) {
+	path, err := program()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var out []byte
+	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); {
+		cmd := exec.CommandContext(s.t.Context(), path, "method", "invoke", leaf, method,
+			"--payload", payload, "--connect-timeout", "30s", "--hub-data", s.path("hub"))
+		if out, err = cmd.CombinedOutput(); err == nil && strings.Contains(oneLine(out), want) {
 			return
 		}
 	}
 	s.t.Errorf("%s of %s answers %s", method, leaf, out)
+}
+
+// oneLine is JSON without white space between its parts, or text as it is.
+func oneLine(text []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return string(text)
+	}
+	return b.String()
 }
 
 // Three translators at one gateway: the broker that the bridge carries, with
@@ -129,7 +144,7 @@ registers = [
 	s.killBridge("client0")
 
 	s.heard("press-1", `{"setpoint":21.5,"running":false}`)
-	s.callUntil("press-1", "write", `{"setpoint": 25, "running": true}`, `"status":200`)
+	s.callUntil("press-1", "write", `{"setpoint": 25, "running": true}`, `{"status":200,"payload":{"setpoint":25,"running":true}}`)
 	s.heard("press-1", `{"setpoint":25,"running":true}`)
 	press.Change(func(units map[byte]*modbustest.Unit) {
 		if u := units[1]; u.Holding[0] != 250 || !u.Coils[0] {
@@ -139,7 +154,7 @@ registers = [
 	s.callUntil("press-1", "write", `{"setpoint": 31}`, "setpoint: 31 is more than 30")
 
 	s.heard("lamp-1", `{"id":"lamp-1","on":false}`)
-	s.callUntil("lamp-1", "switch", `{"on": true}`, `"payload":{"id":"lamp-1","on":true}`)
+	s.callUntil("lamp-1", "switch", `{"on": true}`, `{"status":200,"payload":{"id":"lamp-1","on":true}}`)
 	s.heard("lamp-1", `{"id":"lamp-1","on":true}`)
 	logs := s.followLogs("ptm-node")
 	s.sluice("twin", "update", "lamp-1", "--desired", `{"interval": 5}`, "--hub-data", s.path("hub"))
