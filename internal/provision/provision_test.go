@@ -303,7 +303,7 @@ func TestManyLeavesAtOnceAreEachCreatedOnce(t *testing.T) {
 	s := newSite(t)
 	m := s.connect("site-1")
 	p := s.start(func(cfg *Config) { cfg.Rate = 10_000 })
-	const leaves = 600
+	const leaves = 400
 	var batch []any
 	for i := range leaves {
 		batch = append(batch, event("site-1", "itm", fmt.Sprintf("leaf-%d", i), "create"))
