@@ -51,7 +51,7 @@ twins are changed: ["completed",{"deviceCount":2,"failedCount":0,"succeededCount
 schedule a method: "scheduleDeviceMethod"
 it is called: ["completed",{"deviceCount":2,"failedCount":1,"succeededCount":1,"runningCount":0,"pendingCount":0}]
 what became of it: [["lamp","failed",null,"404103"],["pump","completed",{"payload":{"echo":{"a":[1,"ü"]}},"status":200},null]]
-schedule for later: "scheduled"
+schedule for later: "queued"
 cancel: "cancelled"
 schedule again: DeviceAlreadyExistsError
 list jobs: [["later","cancelled"],["twins","completed"]]

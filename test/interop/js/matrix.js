@@ -28,6 +28,8 @@ async function main([serviceString, deviceString, ca, protocol]) {
   const device = Client.fromConnectionString(deviceString, protocols[protocol]());
   const options = { ca: fs.readFileSync(ca, 'utf8') };
   if (protocol === 'http') options.http = { receivePolicy: { interval: 1 } }; // else it never says that it is done
+  const model = protocol.startsWith('mqtt') ? 'dtmi:com:example:Lamp;1' : ''; // the SDK announces it over MQTT alone
+  if (model !== '') options.modelId = model;
   await device.setOptions(options);
   await device.open();
   const registry = service.Registry.fromConnectionString(serviceString);
@@ -91,6 +93,7 @@ async function main([serviceString, deviceString, ca, protocol]) {
       await registry.updateTwin(id, { properties: { desired: { interval: 10 } } }, '*');
       await within('the desired change', changed);
       const { responseBody: seen } = await registry.getTwin(id);
+      if (seen.modelId !== model) throw new Error(`the model is ${seen.modelId}`);
       if (seen.properties.reported.protocol !== protocol) throw new Error(`reported is ${JSON.stringify(seen.properties.reported)}`);
     },
     async method() {
