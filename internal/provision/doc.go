@@ -35,7 +35,7 @@
 //
 // A request is in a journal on disk before it is acknowledged, and leaves it when the
 // module has answered. What cannot be done now, because the hub is away or busy or
-// the module is not connected, is tried again, with pauses that grow to minutes, for
+// the module is not connected, is tried again, with pauses that grow to a minute, for
 // a day; a module asks again by itself. Of several requests of a module for one leaf
 // only the latest is done.
 package provision
