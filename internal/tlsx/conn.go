@@ -66,6 +66,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// Established tells that the handshake is over, and Limits.Handshake no longer
+// applies. It is for servers that know before they have anything to write: to a
+// client that wants no session tickets the answer to its first request, which may
+// take its time, is what they write first.
+func (c *Conn) Established() { c.handshaken() }
+
 func (c *Conn) handshaken() {
 	c.shaken.Store(true)
 	if c.late != nil {

@@ -18,7 +18,8 @@ type Limits struct {
 	MaxPerIP int
 	// Handshake is the time from accept to the server's first bytes after the
 	// client's handshake, which are session tickets or an answer: 10 s; negative
-	// for no limit. See [Conn.Socket] for when it does not apply.
+	// for no limit. See [Conn.Socket] and [Conn.Established] for when it does not
+	// apply.
 	Handshake time.Duration
 }
 

@@ -323,6 +323,12 @@ func TestSocketLeavesTimeToTheServer(t *testing.T) {
 	if l.Stats.TimedOut.Load() != 0 {
 		t.Error("timed out although the server took the socket")
 	}
+	c = &Conn{Conn: from{}, listener: l}
+	c.Established()
+	c.expire()
+	if l.Stats.TimedOut.Load() != 0 {
+		t.Error("timed out although the handshake was over")
+	}
 	if (&Conn{Conn: from{}, listener: l}).Socket() != nil {
 		t.Error("a connection that is not TCP has a socket")
 	}

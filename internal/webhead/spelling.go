@@ -41,7 +41,8 @@ type conn struct {
 	size  int               // of names, in bytes
 	seen  int               // lines that have begun with one
 
-	lengths int // lines that begin as Content-Length does, but for those of requests served
+	established bool // the TLS handshake is over
+	lengths     int  // lines that begin as Content-Length does, but for those of requests served
 }
 
 // maxLength is that of a name, in bytes. What is remembered together is at most
@@ -53,6 +54,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n > 0 && !c.established {
+		c.established = true
+		if watched, ok := c.NetConn().(interface{ Established() }); ok {
+			watched.Established()
+		}
+	}
 	if !c.off {
 		c.scan(p[:n])
 	}

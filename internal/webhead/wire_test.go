@@ -2,6 +2,8 @@ package webhead
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/tlsx"
 	"sluice/iot"
 )
 
@@ -64,6 +67,31 @@ func TestH1_SlowClientsAreCutOff(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The client wants no session tickets, so that the answer is the first that the
+// server says after the handshake.
+func TestAnAnswerMayTakeLongerThanAHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pipes, served := newPipes(), make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-time.After(25 * time.Second):
+			case <-r.Context().Done():
+			}
+		})
+		config := &tls.Config{Certificates: []tls.Certificate{identity()}, MinVersion: tls.VersionTLS13}
+		go func() { served <- Serve(ctx, tlsx.Listen(pipes, tlsx.Limits{}, nil), slow, ServeOptions{TLS: config}) }()
+		s := &stage{t: t, pipes: pipes}
+		if got := s.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", time.Minute); status(got) != "200 OK" {
+			t.Errorf("%q", got)
+		}
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestH1_AnswerThatIsNotReadEndsTheConnection(t *testing.T) {
