@@ -172,6 +172,8 @@ func (e *Edge) openGateway() error {
 		MaxHops:  e.cfg.Limits.Hops,
 		Meters:   e.cfg.Metrics.Identities,
 		Log:      e.log,
+
+		RefreshEvery: e.cfg.Hub.ScopeRefresh,
 	})
 	return err
 }

@@ -23,6 +23,9 @@ const (
 	defaultTTL     = 2 * time.Hour // edgeHub's
 
 	defaultProtocol = upstream.AMQP
+
+	// edgeHub looks once an hour. Who is disabled should be out sooner.
+	defaultScopeRefresh = 5 * time.Minute
 )
 
 // problems gathers what is wrong with a configuration.
@@ -186,6 +189,14 @@ func (s *sluice) places(c *Config, dir string, p *problems) {
 		AMQPPort:  port("sluice.hub.amqp_port", s.Hub.AMQPPort, defaultAMQP),
 		MQTTPort:  port("sluice.hub.mqtt_port", s.Hub.MQTTPort, defaultMQTT),
 		HTTPSPort: port("sluice.hub.https_port", s.Hub.HTTPSPort, defaultHTTPS),
+
+		ScopeRefresh: defaultScopeRefresh,
+	}
+	if n := s.Hub.ScopeRefresh; n != nil {
+		c.Hub.ScopeRefresh = time.Duration(*n) * time.Second
+		if *n < 10 || *n > 24*60*60 {
+			p.add(0, "sluice.hub.scope_refresh_secs is %d; write seconds, from 10 to a day's 86400", *n)
+		}
 	}
 	c.Storage = Storage{MinFree: defaultMinFree, TimeToLive: defaultTTL}
 	if n := s.Storage.MaxBytes; n != nil {

@@ -72,6 +72,8 @@ type Hub struct {
 	AMQPPort  int
 	MQTTPort  int
 	HTTPSPort int
+
+	ScopeRefresh time.Duration // between looks at the scope
 }
 
 // Storage bounds the spool.

@@ -30,7 +30,7 @@ func TestMinimalConfigurationHasDefaults(t *testing.T) {
 		Device: iot.DeviceIdentity("edge1"), DeviceKey: "c2VjcmV0",
 		DataDir: "/var/lib/sluice", LogLevel: "info",
 		Listen:  Listen{MQTT: 8883, AMQP: 5671, HTTPS: 443},
-		Hub:     Hub{Protocol: upstream.AMQP, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443},
+		Hub:     Hub{Protocol: upstream.AMQP, AMQPPort: 5671, MQTTPort: 8883, HTTPSPort: 443, ScopeRefresh: 5 * time.Minute},
 		Storage: Storage{MinFree: 64 << 20, TimeToLive: 2 * time.Hour},
 		Metrics: Metrics{Address: "127.0.0.1:9600", Identities: 1000},
 		Limits:  Limits{FailedLogins: 20, FailedLoginRate: 1, Hops: 16},
@@ -140,6 +140,7 @@ func TestL7_WrongConfigurationSaysWhatToWrite(t *testing.T) {
 		{"certificate without its key", minimal + "[edge_ca]\ncert = \"a.pem\"\n", "edge_ca.cert is set and edge_ca.pk is not"},
 		{"a port that is none", minimal + "[sluice.listen]\nmqtt_port = 70000\n", "sluice.listen.mqtt_port is 70000"},
 		{"a path that is a URL", minimal + "[sluice.hub]\nca = \"https://x/root.pem\"\n", "write a path, or file:///path"},
+		{"a scope that is looked at all the time", minimal + "[sluice.hub]\nscope_refresh_secs = 1\n", "scope_refresh_secs is 1"},
 		{"time to live of nothing", minimal + "[sluice.storage]\ntime_to_live_secs = 0\n", "time_to_live_secs is 0"},
 		{"log level", minimal + "[sluice]\nlog_level = \"loud\"\n", `log_level is "loud"; write debug`},
 	} {

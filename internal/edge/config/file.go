@@ -84,6 +84,8 @@ type sluice struct {
 		AMQPPort  *int   `toml:"amqp_port"`
 		MQTTPort  *int   `toml:"mqtt_port"`
 		HTTPSPort *int   `toml:"https_port"`
+
+		ScopeRefresh *int64 `toml:"scope_refresh_secs"`
 	} `toml:"hub"`
 	Storage struct {
 		MaxBytes   *int64 `toml:"max_bytes"`

@@ -23,12 +23,17 @@ type fakeHub struct {
 	err   error
 	asked int
 	hold  chan struct{} // if not nil, lookups wait for it
+	// listed counts looks at the whole scope.
+	listed int
 }
 
 func (h *fakeHub) InScope(_ context.Context, _ iot.Credentials, continuation string) (iot.ScopePage, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := 0
+	if continuation == "" {
+		h.listed++
+	}
 	if _, err := fmt.Sscan(continuation, &at); continuation != "" && err != nil {
 		return iot.ScopePage{}, err
 	}
@@ -227,6 +232,48 @@ func TestLookupIsHeldOffForTheSameIdentity(t *testing.T) {
 		if asked := h.asked > before; asked != step.asks {
 			t.Fatalf("after %v more: asked %v, want %v", step.wait, asked, step.asks)
 		}
+	}
+}
+
+func TestACrowdIsLookedUpTogetherAndStrangersAreNot(t *testing.T) {
+	now := time.Now()
+	h := &fakeHub{}
+	c := open(t, filepath.Join(t.TempDir(), "scope.json"), h, func(o *Options) { o.Now = func() time.Time { return now } })
+	known := func(n int) bool {
+		t.Helper()
+		id := fmt.Sprintf("leaf-%03d", n)
+		c.Lookup(t.Context(), iot.DeviceIdentity(id))
+		_, ok := c.Registration(iot.DeviceIdentity(id))
+		return ok
+	}
+	for n := range 300 {
+		h.regs = append(h.regs, reg(fmt.Sprintf("leaf-%03d", n)))
+	}
+	for n := range 300 {
+		if !known(n) {
+			t.Fatalf("leaf %d is not known", n)
+		}
+	}
+	if h.asked != lookupBurst || h.listed != 1 {
+		t.Errorf("%d leaves were asked for one by one, and all %d times", h.asked, h.listed)
+	}
+	h.regs = append(h.regs, reg("leaf-300"))
+	if known(300) {
+		t.Error("the whole scope was looked at again at once")
+	}
+	if now = now.Add(CrowdEvery); !known(301 - 1) {
+		t.Error("a leaf that came later is not known")
+	}
+	// Now strangers come, at all times, for an hour.
+	h.listed = 0
+	for n := range 3600 {
+		now = now.Add(time.Second)
+		for i := range 10 {
+			c.Lookup(t.Context(), iot.DeviceIdentity(fmt.Sprintf("stranger-%d-%d", n, i)))
+		}
+	}
+	if h.listed < 5 || h.listed > 20 {
+		t.Errorf("strangers had the whole scope looked at %d times in an hour", h.listed)
 	}
 }
 

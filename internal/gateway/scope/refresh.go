@@ -76,10 +76,15 @@ func (c *Cache) list(ctx context.Context, next map[iot.Identity]iot.Registration
 
 // Lookup asks the hub about one identity and, for a module, its device, and
 // reports whether it asked. It does not ask, and returns false at once, when
-// the same identity was asked for a moment ago or too many others were: see
-// [HoldOff]. Concurrent calls for one identity share one question.
+// the same identity was asked for a moment ago: see [HoldOff]. Concurrent calls for
+// one identity share one question, and those of a crowd, of more identities than
+// are asked for one by one, a look at the whole scope, at most one in
+// [CrowdEvery].
 func (c *Cache) Lookup(ctx context.Context, id iot.Identity) bool {
-	done, ours := c.gate.enter(id)
+	done, ours, crowded := c.gate.enter(id)
+	if crowded {
+		return c.crowd(ctx)
+	}
 	if done == nil {
 		return false
 	}
@@ -96,6 +101,34 @@ func (c *Cache) Lookup(ctx context.Context, id iot.Identity) bool {
 	defer cancel()
 	if err := c.lookup(ctx, id); err != nil {
 		c.opt.Log.Debug("identity not looked up", "identity", id, "err", err)
+		return false
+	}
+	return true
+}
+
+// crowd refreshes the scope for all who come meanwhile, and reports whether it did.
+func (c *Cache) crowd(ctx context.Context) bool {
+	done, ours := c.gate.enterCrowd()
+	if done == nil {
+		return false
+	}
+	if !ours {
+		select {
+		case <-done:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	before, _ := c.Len()
+	defer func() {
+		after, _ := c.Len()
+		c.gate.leaveCrowd(after > before)
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+	defer cancel()
+	if err := c.Refresh(ctx); err != nil {
+		c.opt.Log.Debug("scope not refreshed for a crowd", "err", err)
 		return false
 	}
 	return true
