@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,9 +19,7 @@ import (
 // runBench runs a command line and returns what it printed.
 func runBench(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	status = Main(t.Context(), append([]string{"bench"}, args...), strings.NewReader(""), &stdout, &stderr)
-	return status, stdout.String(), stderr.String()
+	return runCommand(t, append([]string{"bench"}, args...)...)
 }
 
 func TestBenchUsage(t *testing.T) {

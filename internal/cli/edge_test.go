@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,9 +49,7 @@ https_port = 0
 // edgeOnce runs sluice edge to its end.
 func edgeOnce(t *testing.T, args ...string) (exit int, out, errw string) {
 	t.Helper()
-	var o, e bytes.Buffer
-	exit = Main(t.Context(), append([]string{"edge"}, args...), strings.NewReader(""), &o, &e)
-	return exit, o.String(), e.String()
+	return runCommand(t, append([]string{"edge"}, args...)...)
 }
 
 func TestL10_EdgeSaysWhatIsWrong(t *testing.T) {

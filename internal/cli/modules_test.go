@@ -71,13 +71,6 @@ func runModules(t *testing.T) (dir string) {
 	return dir
 }
 
-func runCommand(t *testing.T, args ...string) (status int, out, errs string) {
-	t.Helper()
-	var o, e strings.Builder
-	status = Main(t.Context(), args, strings.NewReader(""), &o, &e)
-	return status, o.String(), e.String()
-}
-
 func TestModulesOnTheCommandLine(t *testing.T) {
 	dir := runModules(t)
 	want := regexp.MustCompile(`^ends\tfailed\tended with exit code 3\tsh\nfilter\trunning\tup \d+ \w+\tsh\nrests\tstopped\tstopped\tsh\n$`)

@@ -213,7 +213,8 @@ func (s *site) start(name, ready string, args ...string) *running {
 	return r
 }
 
-// launch starts a command. It is killed at the end of the test.
+// launch starts a command. At the end of the test it is asked to end, so that what
+// it has started itself ends with it, and killed if it does not.
 func launch(t *testing.T, name string, cmd *exec.Cmd) *running {
 	t.Helper()
 	r := &running{t: t, name: name, cmd: cmd, gone: make(chan error, 1), news: make(chan struct{})}
@@ -237,6 +238,13 @@ func launch(t *testing.T, name string, cmd *exec.Cmd) *running {
 		r.add("") // wakes who waits
 	}()
 	t.Cleanup(func() {
+		if cmd.Process.Signal(syscall.SIGTERM) == nil {
+			select {
+			case err := <-r.gone:
+				r.gone <- err
+			case <-time.After(10 * time.Second):
+			}
+		}
 		r.end(syscall.SIGKILL)
 		if t.Failed() {
 			t.Logf("%s said:\n%s", name, strings.Join(r.all(), "\n"))
