@@ -131,7 +131,7 @@ func TestGoConveniencesEncode(t *testing.T) {
 		want any
 	}{
 		{7, int64(7)},
-		{uint(1 << 40), uint64(1 << 40)},
+		{uint(1 << 30), uint64(1 << 30)},
 		{[]Symbol{"a", "b"}, Array{Code: codeSym32, Elems: []any{Symbol("a"), Symbol("b")}}},
 		{[]string{"a"}, Array{Code: codeStr32, Elems: []any{"a"}}},
 		{Fields{{"k", "v"}}, Map{{Symbol("k"), "v"}}},
