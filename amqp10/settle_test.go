@@ -205,6 +205,7 @@ func TestDrainGivesBackTheCredit(t *testing.T) {
 				}
 				d.Accept()
 			}
+			synctest.Wait() // until the callback has counted
 			if len(rcv.queue) != 0 || left != max(there-10, 0) {
 				t.Errorf("of %d, %d are left and %d more were sent", there, left, len(rcv.queue))
 			}
