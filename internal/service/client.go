@@ -29,6 +29,9 @@ type Options struct {
 	// HTTPS; 0: 5671.
 	AMQPPort int
 	Timeout  time.Duration // for each try of a request; 0: 30 s
+	// Transport carries requests to a hub in this process, for tests; nil: connections
+	// to the above.
+	Transport http.RoundTripper
 }
 
 // A Client calls the service API of one hub, as one of its shared access
@@ -73,9 +76,12 @@ func New(cs sas.ConnectionString, opt Options) (*Client, error) {
 		c.timeout = 30 * time.Second
 	}
 	c.http = &http.Client{
-		Transport: transport(opt, host, port),
+		Transport: opt.Transport,
 		// A hub does not redirect, and what does is not to see the token.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if opt.Transport == nil {
+		c.http.Transport = transport(opt, host, port)
 	}
 	return c, nil
 }

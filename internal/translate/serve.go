@@ -47,7 +47,9 @@ func (m *Module) serve(ctx context.Context, l *leaf) {
 	}
 	m.mu.Lock()
 	l.busy = false
-	m.judge(l, err)
+	if open {
+		m.judge(l, err)
+	}
 	m.consider(l)
 	m.mu.Unlock()
 }
