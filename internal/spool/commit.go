@@ -21,6 +21,7 @@ type committer struct {
 	reserved uint64 // a restart begins here
 	commits  chan *commit
 
+	filled  []*strand            // strands that the commit puts records into
 	touched map[*strand]struct{} // strands that the commit takes records from
 	key     []byte
 	value   []byte
@@ -36,9 +37,11 @@ type commit struct {
 
 // placed is where an entry went.
 type placed struct {
+	entry  *Entry
 	strand *strand
 	seq    uint64
 	before tally
+	next   *placed // of the strand, in the same commit
 }
 
 // write is the writer: it makes commits of what is in the inbox until the store
@@ -120,11 +123,12 @@ func (s *Store) fill(c *commit) {
 			s.fillPurge(c, o)
 		default:
 			if o.err = s.place(o); o.err == nil {
-				s.fillEntries(c, o)
+				s.chain(o)
 				s.fillRemovals(c, o)
 			}
 		}
 	}
+	s.fillEntries(c)
 	s.fillTallies(c.batch)
 	s.dead.trim(c.batch)
 	if s.commit.seq >= s.commit.reserved {
@@ -172,7 +176,7 @@ func (s *Store) placeEntry(e *Entry) placed {
 	defer q.mu.Unlock()
 	st := q.lane(e.Lane).strand(e.Priority)
 	s.commit.seq++
-	p := placed{strand: st, seq: s.commit.seq, before: st.put}
+	p := placed{entry: e, strand: st, seq: s.commit.seq, before: st.put}
 	st.put.add(e.size())
 	return p
 }
@@ -203,18 +207,44 @@ func (s *Store) unplace(o *op) {
 	o.placed = nil
 }
 
-func (s *Store) fillEntries(c *commit, o *op) {
-	w := &s.commit
-	for i := range o.entries {
-		e, p := &o.entries[i], &o.placed[i]
-		w.key = p.strand.key.entry(w.key[:0], p.seq)
-		h := header{stored: c.now.UnixMilli(), expires: millis(e.Expires), before: p.before}
-		w.value = appendRecord(w.value[:0], w.key, h, e.Data)
-		s.set(c.batch, w.key, w.value)
+// chain adds an op's entries to those that the commit puts into their strands.
+func (s *Store) chain(o *op) {
+	for i := range o.placed {
+		p, st := &o.placed[i], o.placed[i].strand
+		if st.first == nil {
+			st.first = p
+			s.commit.filled = append(s.commit.filled, st)
+		} else {
+			st.newest.next = p
+		}
+		st.newest = p
 	}
+}
+
+// fillEntries puts the entries into the batch strand by strand, and so in the order
+// of their keys: Pebble has the place for a key that follows the one before at hand,
+// and searches for any other. Messages for three queues would have it search for all.
+func (s *Store) fillEntries(c *commit) {
+	w := &s.commit
+	for _, st := range w.filled {
+		for p := st.first; p != nil; p = p.next {
+			s.fillEntry(c, p)
+		}
+		st.first, st.newest = nil, nil
+	}
+	clear(w.filled)
+	w.filled = w.filled[:0]
 	if cap(w.value) > commitBytes {
 		w.value = nil
 	}
+}
+
+func (s *Store) fillEntry(c *commit, p *placed) {
+	w, e := &s.commit, p.entry
+	w.key = p.strand.key.entry(w.key[:0], p.seq)
+	h := header{stored: c.now.UnixMilli(), expires: millis(e.Expires), before: p.before}
+	w.value = appendRecord(w.value[:0], w.key, h, e.Data)
+	s.set(c.batch, w.key, w.value)
 }
 
 func (s *Store) fillRemovals(c *commit, o *op) {

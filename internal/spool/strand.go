@@ -24,6 +24,8 @@ type strand struct {
 	put, taken tally // since the strand was last empty in memory
 	tallied    bool  // the database has a tally
 
+	first, newest *placed // what the commit being made puts in: the writer's alone
+
 	// the reader's view: what is durable
 	live        tally // stored and not settled
 	recent      []Record
