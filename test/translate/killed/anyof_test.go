@@ -2,6 +2,7 @@ package killed
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -45,6 +46,7 @@ func number(variable string, usual uint64) uint64 {
 func anyOfFour(t *testing.T, seed uint64) {
 	f := newFour(t, seed)
 	defer f.end()
+	f.eventually("the routes are in force", f.routed)
 	v := f.voice()
 	defer v.end()
 	leaves := []string{"leaf-0", "leaf-1", "leaf-2", "stranger"}
@@ -124,6 +126,21 @@ func (f *four) eventually(what string, try func() error) {
 			f.t.Fatalf("%s: %v", what, err)
 		}
 	}
+}
+
+// routed reports whether the gateway goes by the routes.
+func (f *four) routed() error {
+	var reported struct {
+		Status struct{ Code int } `json:"lastDesiredStatus"`
+	}
+	twin, err := f.hub.Twin(edgeHub)
+	if err == nil {
+		err = json.Unmarshal(twin.Reported.JSON(), &reported)
+	}
+	if err == nil && reported.Status.Code != 200 {
+		err = fmt.Errorf("reported %s", twin.Reported.JSON())
+	}
+	return err
 }
 
 // decided reports whether the module knows of every leaf what it is.
