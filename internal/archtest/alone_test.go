@@ -87,11 +87,33 @@ func strange(e edge) string {
 	return ""
 }
 
+// keepers keep what a hub stores, each in its own way. All others take the interfaces
+// of internal/hub/storage.
+var keepers = []string{
+	"internal/hub/registry", "internal/hub/twins", "internal/hub/commands", "internal/hub/eventlog", "internal/hub/documents",
+}
+
+const pebble = "github.com/cockroachdb/pebble"
+
+func reachesPastStorage(e edge) string {
+	inKeeper := func(pkg string) bool {
+		return slices.ContainsFunc(keepers, func(room string) bool { return within(pkg, room) })
+	}
+	database := within(e.to, pebble) && within(e.from, "internal/hub")
+	if inKeeper(e.from) || within(e.from, "internal/hub/host") || !database && !inKeeper(e.to) {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s imports %s, but only the hub's host knows how a hub keeps things:\n"+
+		"all others take an interface of internal/hub/storage, so that another way of keeping them needs no change here.", e.where, e.from, e.to)
+}
+
 func TestRoomsThatStandAloneDo(t *testing.T) { check(t, leansOn) }
 func TestPurePackagesDoNoIO(t *testing.T)    { check(t, reachesOut) }
 func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {
 	check(t, strange)
 }
+
+func TestOnlyTheHostKnowsWhatKeepsAHub(t *testing.T) { check(t, reachesPastStorage) }
 
 func check(t *testing.T, wrong func(edge) string) {
 	t.Helper()
@@ -120,6 +142,15 @@ func TestImportsThatBreakARuleAreFound(t *testing.T) {
 		{strange, "internal/mqtthead", "internal/hub/code", true, false},
 		{strange, "internal/gateway/scope", "internal/hub/registry", true, true},
 		{strange, "internal/gateway", "internal/spool", true, false},
+		{reachesPastStorage, "internal/hub", "internal/hub/registry", true, true},
+		{reachesPastStorage, "internal/demo", "internal/hub/eventlog", true, true},
+		{reachesPastStorage, "internal/hub/jobs", "internal/hub/documents", true, true},
+		{reachesPastStorage, "internal/hub/jobs", pebble + "/v2", false, true},
+		{reachesPastStorage, "internal/hub/commands", "internal/hub/documents", true, false},
+		{reachesPastStorage, "internal/hub/twins", pebble + "/v2", false, false},
+		{reachesPastStorage, "internal/spool", pebble + "/v2", false, false},
+		{reachesPastStorage, "internal/hub/host", "internal/hub/registry", true, false},
+		{reachesPastStorage, "internal/hub/rest", "internal/hub/storage", true, false},
 	} {
 		if message := c.rule(edge{from: c.from, to: c.to, ours: c.ours}); (message != "") != c.broken {
 			t.Errorf("%s → %s: %q", c.from, c.to, message)

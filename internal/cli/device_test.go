@@ -21,6 +21,7 @@ import (
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
+	"sluice/internal/hub/storage"
 )
 
 // startRegistry serves a registry in memory and writes the directory by which
@@ -152,18 +153,18 @@ func TestTheHubIsFoundInTheOrderThatTheHelpSays(t *testing.T) {
 	}
 	here, there := readConnections(t, dir), readConnections(t, other)
 	byFlag := func(c host.Connections, dir string) []string {
-		return []string{"--hub", c.Policies[registry.ReadPolicy], "--address", c.Address, "--ca", filepath.Join(dir, "root.pem")}
+		return []string{"--hub", c.Policies[storage.ReadPolicy], "--address", c.Address, "--ca", filepath.Join(dir, "root.pem")}
 	}
 	t.Run("the flag beats the directory", func(t *testing.T) {
 		wantList(t, "here", append(byFlag(here, dir), "--hub-data", other)...)
 	})
 	t.Run("the directory beats the environment", func(t *testing.T) {
-		t.Setenv(hubVariables[0], there.Policies[registry.Owner])
+		t.Setenv(hubVariables[0], there.Policies[storage.OwnerPolicy])
 		wantList(t, "here", "--hub-data", dir)
 	})
 	t.Run("our variable beats Azure's", func(t *testing.T) {
-		t.Setenv(hubVariables[0], there.Policies[registry.Owner])
-		t.Setenv(hubVariables[1], here.Policies[registry.Owner])
+		t.Setenv(hubVariables[0], there.Policies[storage.OwnerPolicy])
+		t.Setenv(hubVariables[1], here.Policies[storage.OwnerPolicy])
 		wantList(t, "there", "--address", there.Address, "--ca", filepath.Join(other, "root.pem"))
 	})
 	t.Run("a certificate from the environment is not for a local hub", func(t *testing.T) {
@@ -192,8 +193,8 @@ func wantList(t *testing.T, device string, args ...string) {
 	}
 }
 
-func entryNamed(id string) registry.Entry {
-	var e registry.Entry
+func entryNamed(id string) storage.Entry {
+	var e storage.Entry
 	e.Identity.Device, e.Enabled = id, true
 	return e
 }

@@ -11,10 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/internal/hub"
-	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 )
 
 const hubLong = `Runs a local hub that Azure IoT Hub's clients take for one: devices, gateways and
@@ -56,8 +55,8 @@ type hubFlags struct {
 
 // ownEvents are the events of the hub itself, by what they are called on the
 // command line.
-var ownEvents = map[string]eventlog.Source{
-	"twin": eventlog.TwinChange, "lifecycle": eventlog.Lifecycle, "connection": eventlog.ConnectionState,
+var ownEvents = map[string]storage.Source{
+	"twin": storage.TwinChange, "lifecycle": storage.Lifecycle, "connection": storage.ConnectionState,
 }
 
 func hubCommand() *cobra.Command {
@@ -149,7 +148,7 @@ func announceHub(out io.Writer, h *host.Host, f *hubFlags) error {
 	if f.json {
 		return json.NewEncoder(out).Encode(map[string]any{
 			"hostName": h.HostName(), "mqtt": h.MQTTAddr().String(), "amqp": h.AMQPAddr().String(), "https": h.HTTPSAddr().String(),
-			"data": f.cfg.Dir, "connectionString": h.ConnectionString(registry.Owner), "eventsConnectionString": h.EventsString(),
+			"data": f.cfg.Dir, "connectionString": h.ConnectionString(storage.OwnerPolicy), "eventsConnectionString": h.EventsString(),
 		})
 	}
 	fmt.Fprintf(out, "The hub %s is ready.\n\n", h.HostName())
@@ -161,7 +160,7 @@ func announceHub(out io.Writer, h *host.Host, f *hubFlags) error {
 		fmt.Fprintf(out, "  devices trust      %s\n", filepath.Join(f.cfg.Dir, "root.pem"))
 	}
 	fmt.Fprintf(out, "\n  connection string of a service application (iothubowner; the others are in %s):\n  %s\n",
-		filepath.Join(f.cfg.Dir, host.ConnectionsFile), h.ConnectionString(registry.Owner))
+		filepath.Join(f.cfg.Dir, host.ConnectionsFile), h.ConnectionString(storage.OwnerPolicy))
 	fmt.Fprintf(out, "\n  connection string of its Event Hubs-compatible endpoint:\n  %s\n", h.EventsString())
 	next := "sluice device create my-device"
 	if f.cfg.Dir != "sluice-hub" {

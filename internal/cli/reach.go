@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/internal/service"
 )
@@ -148,7 +148,7 @@ func localTarget(dir string) (target, error) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return target{}, fmt.Errorf("%s: %w", file, err)
 	}
-	t, err := parseTarget(file, c.Policies[registry.Owner])
+	t, err := parseTarget(file, c.Policies[storage.OwnerPolicy])
 	if err != nil {
 		return t, err
 	}

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/hub"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/documents"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
@@ -58,11 +59,11 @@ func startHub(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	hosts := []string{certificateName}
-	work, err := jobs.Open(db, jobs.Options{Now: atNoon})
+	work, err := jobs.Open(documents.New(db), jobs.Options{Now: atNoon})
 	if err != nil {
 		t.Fatal(err)
 	}
-	configurations, err := deploy.Open(db, atNoon)
+	configurations, err := deploy.Open(documents.New(db), atNoon)
 	if err != nil {
 		t.Fatal(err)
 	}

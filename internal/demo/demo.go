@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 )
 
 // Options say what is shown.
@@ -126,7 +126,7 @@ func (w *show) outcome(ctx context.Context) error {
 
 // follow reads one partition of the hub's event log.
 func (w *show) follow(ctx context.Context, partition int) error {
-	r, err := w.hub.Events().Reader(partition, eventlog.Earliest())
+	r, err := w.hub.Events().Reader(partition, storage.Earliest())
 	if err != nil {
 		return err
 	}

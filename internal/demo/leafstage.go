@@ -15,7 +15,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"sluice/internal/eventhub"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/pki"
 	"sluice/internal/provision"
 	"sluice/internal/sas"
@@ -67,7 +67,7 @@ func (s *leafStage) makeLeafGateway() error {
 
 // makeClient makes the client of the hub's service API.
 func (s *leafStage) makeClient() (err error) {
-	if s.policy, err = sas.ParseConnectionString(s.hub.ConnectionString(registry.Owner)); err != nil {
+	if s.policy, err = sas.ParseConnectionString(s.hub.ConnectionString(storage.OwnerPolicy)); err != nil {
 		return err
 	}
 	roots, err := pki.ReadPool(s.path("certs", "root.pem"))
@@ -85,7 +85,7 @@ func (s *leafStage) makeClient() (err error) {
 // deploy tells the gateway, through the hub, what to run and how messages go.
 func (s *leafStage) deploy(ctx context.Context) error {
 	for _, name := range []string{translatorName, identityName} {
-		entry := registry.Entry{}
+		entry := storage.Entry{}
 		entry.Identity, entry.Enabled = iot.ModuleIdentity(gatewayName, name), true
 		if _, err := s.hub.Registry().Create(entry); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/internal/provision"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -120,7 +120,7 @@ func (w *leafShow) outcome(ctx context.Context) error {
 
 // follow reads one partition of the hub's event log.
 func (w *leafShow) follow(ctx context.Context, partition int) error {
-	r, err := w.hub.Events().Reader(partition, eventlog.Earliest())
+	r, err := w.hub.Events().Reader(partition, storage.Earliest())
 	if err != nil {
 		return err
 	}

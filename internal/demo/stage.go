@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/pki"
 	"sluice/iot"
 )
@@ -157,7 +157,7 @@ func (s *stage) makeGateway() error {
 // writeGateway registers the gateway and writes its configuration, whose places are
 // those of gatewayConfig.
 func (s *stage) writeGateway(form string, mqttPort, amqpPort int) error {
-	entry := registry.Entry{}
+	entry := storage.Entry{}
 	entry.Identity, entry.Enabled, entry.Edge = iot.DeviceIdentity(gatewayName), true, true
 	created, err := s.hub.Registry().Create(entry)
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *stage) makeDevices() error {
 		return err
 	}
 	edge, _ := s.hub.Registry().Get(iot.DeviceIdentity(gatewayName)) // just made
-	entries := make([]registry.Entry, s.opt.Devices)
+	entries := make([]storage.Entry, s.opt.Devices)
 	names := make([]string, s.opt.Devices)
 	for i := range entries {
 		names[i] = fmt.Sprintf("machine-%02d", i+1)

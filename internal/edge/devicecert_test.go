@@ -10,7 +10,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"sluice/internal/edge/config"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/pki"
 	"sluice/iot"
 )
@@ -30,7 +30,7 @@ func (s *site) present(id string, e *Edge, p *pki.Pair) error {
 
 func TestS3_DeviceCertificatesAreJudgedByTheConfiguredAuthorities(t *testing.T) {
 	s := newSite(t, "pump1")
-	made, err := s.hub.Registry().Create(registry.Entry{Registration: iot.Registration{
+	made, err := s.hub.Registry().Create(storage.Entry{Registration: iot.Registration{
 		Identity: iot.DeviceIdentity("camera"), Enabled: true, ParentScopes: []string{s.edge.Scope},
 		Auth: iot.Authentication{Type: iot.AuthCA},
 	}})
@@ -96,7 +96,7 @@ func TestS3_DeviceCertificatesAreJudgedByTheConfiguredAuthorities(t *testing.T) 
 func TestS6_ASessionTicketLetsNobodyIn(t *testing.T) {
 	s := newSite(t, "pump1")
 	authority := newAuthorities(t, pki.Options{}).root
-	camera, err := s.hub.Registry().Create(registry.Entry{Registration: iot.Registration{
+	camera, err := s.hub.Registry().Create(storage.Entry{Registration: iot.Registration{
 		Identity: iot.DeviceIdentity("camera"), Enabled: true, ParentScopes: []string{s.edge.Scope},
 		Auth: iot.Authentication{Type: iot.AuthCA},
 	}})
@@ -142,7 +142,7 @@ func TestS6_ASessionTicketLetsNobodyIn(t *testing.T) {
 		t.Fatalf("second login: CONNACK %d, resumed %v; want 0 and resumed", code, resumed)
 	}
 	camera[0].Enabled = false
-	if _, err := s.hub.Registry().Update(camera[0], registry.Any); err != nil {
+	if _, err := s.hub.Registry().Update(camera[0], storage.Any); err != nil {
 		t.Fatal(err)
 	}
 	s.refreshScope(e)

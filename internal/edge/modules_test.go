@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/edge/config"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/module"
 	"sluice/internal/operate"
 	"sluice/iot"
@@ -24,7 +24,7 @@ func TestModulesOfADeployment(t *testing.T) {
 		t.Skip("the module is a shell command")
 	}
 	s := newSite(t)
-	s.register(registry.Entry{Registration: iot.Registration{Identity: iot.ModuleIdentity("edge1", "filter")}})
+	s.register(storage.Entry{Registration: iot.Registration{Identity: iot.ModuleIdentity("edge1", "filter")}})
 	file := filepath.Join(s.dir, "deployment.json")
 	s.write(file, []byte(oneModule))
 	e := s.open(func(c *config.Config) { c.Deployment = file })
@@ -80,7 +80,7 @@ func TestIdentitiesOfModulesAreMade(t *testing.T) {
 			t.Fatal("the hub is not reached")
 		}
 	}
-	var before registry.Entry
+	var before storage.Entry
 	for range 2 {
 		if err := e.createIdentity(t.Context(), "filter"); err != nil {
 			t.Fatal(err)

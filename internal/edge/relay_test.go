@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"sluice/internal/edge/config"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
 
 // openBelow opens a gateway below another, which runs.
-func (s *site) openBelow(upper *Edge, device registry.Entry) *Edge {
+func (s *site) openBelow(upper *Edge, device storage.Entry) *Edge {
 	s.t.Helper()
 	cfg, err := config.Load(s.configure())
 	if err != nil {
@@ -58,7 +58,7 @@ func TestIdentitiesOfModulesAreMadeThroughGateways(t *testing.T) {
 	s.untilOnline(top)
 	scope, above := s.edge.Scope, top
 	for _, name := range []string{"edge2", "edge3"} {
-		device := s.register(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity(name), Edge: true, ParentScopes: []string{scope}}})
+		device := s.register(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity(name), Edge: true, ParentScopes: []string{scope}}})
 		e := s.openBelow(above, device)
 		s.run(e.Run)
 		s.untilOnline(e)
@@ -79,9 +79,9 @@ func TestIdentitiesOfModulesAreMadeThroughGateways(t *testing.T) {
 // What is relayed is for edge devices below alone, and about their own modules.
 func TestZ7_OnlyGatewaysBelowAreRelayed(t *testing.T) {
 	s := newSite(t, "leaf")
-	lower := s.register(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("lower"), Edge: true, ParentScopes: []string{s.edge.Scope}}})
-	sibling := s.register(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("sibling"), Edge: true}})
-	s.register(registry.Entry{Registration: iot.Registration{Identity: iot.ModuleIdentity("lower", "m")}})
+	lower := s.register(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("lower"), Edge: true, ParentScopes: []string{s.edge.Scope}}})
+	sibling := s.register(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("sibling"), Edge: true}})
+	s.register(storage.Entry{Registration: iot.Registration{Identity: iot.ModuleIdentity("lower", "m")}})
 	e := s.open(nil)
 	s.run(e.Run)
 	s.untilOnline(e)

@@ -17,9 +17,8 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"sluice/internal/edge/config"
-	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -34,7 +33,7 @@ type site struct {
 	dir string // of the gateway
 	log *slog.Logger
 
-	edge registry.Entry
+	edge storage.Entry
 	keys map[string]iot.Secret
 
 	mu   sync.Mutex
@@ -52,9 +51,9 @@ func newSite(t *testing.T, devices ...string) *site {
 	}
 	s := &site{t: t, hub: h, dir: t.TempDir(), log: log, keys: map[string]iot.Secret{}, got: map[string]int{}, more: make(chan struct{})}
 	s.run(h.Run)
-	s.edge = s.register(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("edge1"), Edge: true}})
+	s.edge = s.register(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("edge1"), Edge: true}})
 	for _, id := range devices {
-		e := s.register(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity(id), ParentScopes: []string{s.edge.Scope}}})
+		e := s.register(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity(id), ParentScopes: []string{s.edge.Scope}}})
 		s.keys[id] = e.Auth.PrimaryKey
 	}
 	for p := range h.Events().Partitions() {
@@ -78,7 +77,7 @@ func (s *site) run(f func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func (s *site) register(e registry.Entry) registry.Entry {
+func (s *site) register(e storage.Entry) storage.Entry {
 	s.t.Helper()
 	e.Enabled, e.Auth.Type = true, iot.AuthSAS
 	made, err := s.hub.Registry().Create(e)
@@ -90,7 +89,7 @@ func (s *site) register(e registry.Entry) registry.Entry {
 
 // collect notes what arrives in one partition.
 func (s *site) collect(ctx context.Context, partition int) error {
-	r, err := s.hub.Events().Reader(partition, eventlog.Earliest())
+	r, err := s.hub.Events().Reader(partition, storage.Earliest())
 	if err != nil {
 		return err
 	}

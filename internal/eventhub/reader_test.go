@@ -18,7 +18,7 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hubevent"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -82,7 +82,7 @@ func (s *site) store(device string, bodies ...string) {
 
 func (s *site) reader(change func(*sas.ConnectionString, *Options)) *Reader {
 	s.t.Helper()
-	cs, err := sas.ParseConnectionString(s.hub.ConnectionString(registry.Service))
+	cs, err := sas.ParseConnectionString(s.hub.ConnectionString(storage.ServicePolicy))
 	if err != nil {
 		s.t.Fatal(err)
 	}

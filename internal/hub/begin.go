@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"sluice/internal/hub/twins"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -31,13 +31,13 @@ func (f *FirstTwin) Make(t twin.Twin, now time.Time) (twin.Twin, error) {
 
 // BeginTwins gives new identities their twins, all of them or none.
 func (h *Hub) BeginTwins(list []FirstTwin) error {
-	begin := make([]twins.Beginning, len(list))
+	begin := make([]storage.Beginning, len(list))
 	for i := range list {
 		e, err := h.entry("twin", list[i].Identity)
 		if err != nil {
 			return err
 		}
-		begin[i] = twins.Beginning{Identity: e.Identity, Generation: e.GenerationID, Make: list[i].Make}
+		begin[i] = storage.Beginning{Identity: e.Identity, Generation: e.GenerationID, Make: list[i].Make}
 	}
 	if len(begin) == 0 {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/query"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -195,7 +195,7 @@ func (h *Hub) createModule(id iot.Identity) error {
 	if _, ok := h.opt.Registry.Get(id); ok || !id.IsModule() {
 		return nil
 	}
-	e := registry.Entry{ManagedBy: "IotEdge"}
+	e := storage.Entry{ManagedBy: "IotEdge"}
 	e.Identity, e.Enabled = id, true
 	if _, err := h.opt.Registry.Create(e); err != nil && !errors.Is(err, code.ModuleAlreadyExistsOnDevice) {
 		return err

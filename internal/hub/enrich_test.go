@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"testing"
 
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
 func TestEventsAreEnriched(t *testing.T) {
 	f := newFixture(t)
-	f.opt.Notify = []eventlog.Source{eventlog.TwinChange}
+	f.opt.Notify = []storage.Source{storage.TwinChange}
 	for _, text := range []string{
 		"customer=Contoso", "hub=$iothubname", "site=$twin.tags.site", "zip=$twin.tags.place.zip",
 		"every=$twin.properties.desired.interval", "mode=$twin.properties.reported.mode", "none=$twin.tags.nothing.there",

@@ -5,7 +5,7 @@ import (
 
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/files"
-	"sluice/internal/hub/notices"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/throttle"
 	"sluice/iot"
 )
@@ -52,7 +52,7 @@ func (h *Hub) uploader(creds iot.Credentials) (device, generation string, err er
 }
 
 // FileNotifications is what applications are told of files, or nil if there are none.
-func (h *Hub) FileNotifications() *notices.Queue[files.Notification] {
+func (h *Hub) FileNotifications() storage.Notices[files.Notification] {
 	if h.opt.Files == nil {
 		return nil
 	}

@@ -11,14 +11,11 @@ import (
 	"time"
 
 	"sluice/internal/auth"
-	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
-	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/jobs"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/throttle"
-	"sluice/internal/hub/twins"
 	"sluice/internal/method"
 	"sluice/internal/presence"
 	"sluice/iot"
@@ -27,10 +24,10 @@ import (
 // Options configure a Hub. Hosts and what it keeps are required.
 type Options struct {
 	Hosts    []string // the hub's names, as tokens carry them
-	Registry *registry.Store
-	Twins    *twins.Store
-	Events   *eventlog.Log
-	Commands *commands.Store
+	Registry storage.Identities
+	Twins    storage.Twins
+	Events   storage.Events
+	Commands storage.Commands
 
 	Configurations *deploy.Store // nil: there are none
 	Jobs           *jobs.Store   // nil: there are none
@@ -38,7 +35,7 @@ type Options struct {
 
 	// Notify are the sources, besides telemetry, whose events go to the event log.
 	// IoT Hub needs a route for each, and has none at first.
-	Notify []eventlog.Source
+	Notify []storage.Source
 
 	// Enrichments are properties that the hub adds to events: [MaxEnrichments] at most.
 	Enrichments []Enrichment
@@ -162,7 +159,7 @@ func (h *Hub) left(s *session) {
 // registryChanged ends the sessions that a change forbids. Besides those of the
 // identities themselves these are their modules', and for an edge device all that
 // it acts for.
-func (h *Hub) registryChanged(changes []registry.Change) {
+func (h *Hub) registryChanged(changes []storage.Change) {
 	for _, c := range changes {
 		h.touch(c.Identity())
 		h.notifyLifecycle(c)
@@ -219,7 +216,7 @@ func (h *Hub) ConnectionState(id iot.Identity) iot.ConnectionState {
 func (h *Hub) LastActivity(id iot.Identity) time.Time { return h.seen.last(id) }
 
 // SendCommand stores a cloud-to-device message for an identity. Errors are those
-// of [commands.Store.Send].
+// of [storage.Commands].
 func (h *Hub) SendCommand(target iot.Identity, m iot.Message) error {
 	if err := h.throttled(throttle.Command, 1, target); err != nil {
 		return err
@@ -239,4 +236,4 @@ func (h *Hub) PurgeCommands(id iot.Identity) (int, error) {
 func (h *Hub) CommandCount(id iot.Identity) int { return h.opt.Commands.Count(id) }
 
 // Feedback is what senders of commands asked to be told.
-func (h *Hub) Feedback() *commands.Feedback { return h.opt.Commands.Feedback }
+func (h *Hub) Feedback() storage.Notices[storage.FeedbackRecord] { return h.opt.Commands.Feedback() }

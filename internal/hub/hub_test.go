@@ -18,9 +18,11 @@ import (
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/documents"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -52,11 +54,11 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := jobs.Open(db, jobs.Options{Now: nil})
+	work, err := jobs.Open(documents.New(db), jobs.Options{Now: nil})
 	if err != nil {
 		t.Fatal(err)
 	}
-	configurations, err := deploy.Open(db, nil)
+	configurations, err := deploy.Open(documents.New(db), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,13 +88,13 @@ func (silent) Infof(string, ...any)              {}
 func (silent) Errorf(string, ...any)             {}
 func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-func (f *fixture) create(id string, change ...func(*registry.Entry)) registry.Entry {
+func (f *fixture) create(id string, change ...func(*storage.Entry)) storage.Entry {
 	f.t.Helper()
 	parsed, err := iot.ParseIdentity(id)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	e := registry.Entry{}
+	e := storage.Entry{}
 	e.Identity, e.Enabled = parsed, true
 	for _, c := range change {
 		c(&e)
@@ -104,10 +106,10 @@ func (f *fixture) create(id string, change ...func(*registry.Entry)) registry.En
 	return created[0]
 }
 
-func edge(e *registry.Entry) { e.Edge = true }
+func edge(e *storage.Entry) { e.Edge = true }
 
-func below(scope string) func(*registry.Entry) {
-	return func(e *registry.Entry) { e.ParentScopes = []string{scope} }
+func below(scope string) func(*storage.Entry) {
+	return func(e *storage.Entry) { e.ParentScopes = []string{scope} }
 }
 
 // creds proves an identity by its own key.
@@ -157,7 +159,7 @@ func TestTelemetryIsStoredUnderItsSender(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(dev), eventlog.Earliest())
+	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(dev), storage.Earliest())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func TestAModelIsRemembered(t *testing.T) {
 	if err := send(t, s, "21"); err != nil {
 		t.Fatal(err)
 	}
-	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(dev), eventlog.Earliest())
+	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(dev), storage.Earliest())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +203,7 @@ func TestAModelIsRemembered(t *testing.T) {
 		t.Error("what a device says of itself changed the entity tag that applications hold")
 	}
 	e.StatusReason, e.ModelID = "x", ""
-	if _, err := f.opt.Registry.Update(e, registry.Any); err != nil {
+	if _, err := f.opt.Registry.Update(e, storage.Any); err != nil {
 		t.Fatal(err)
 	}
 	f.connect(dev, nil)
@@ -230,10 +232,10 @@ func TestARegistryChangeEndsSessions(t *testing.T) {
 		"disabled": {func(f *fixture) error {
 			e, _ := f.opt.Registry.Get(dev)
 			e.Enabled = false
-			_, err := f.opt.Registry.Update(e, registry.Any)
+			_, err := f.opt.Registry.Update(e, storage.Any)
 			return err
 		}, iot.ErrDisabled},
-		"deleted": {func(f *fixture) error { return f.opt.Registry.Delete(dev, registry.Any) }, iot.ErrRemoved},
+		"deleted": {func(f *fixture) error { return f.opt.Registry.Delete(dev, storage.Any) }, iot.ErrRemoved},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -302,7 +304,7 @@ func TestATwinDiesWithItsGeneration(t *testing.T) {
 	if _, err := f.PatchTwin(dev, json.RawMessage(`{"tags":{"site":"north"}}`), ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.opt.Registry.Delete(dev, registry.Any); err != nil {
+	if err := f.opt.Registry.Delete(dev, storage.Any); err != nil {
 		t.Fatal(err)
 	}
 	f.create("dev")
@@ -411,9 +413,9 @@ func TestScopeIsPaged(t *testing.T) {
 	gw := f.create("gw", edge)
 	const n = 2*scopePage + 1
 	for begin := 0; begin < n; begin += 100 {
-		var entries []registry.Entry
+		var entries []storage.Entry
 		for i := begin; i < min(begin+100, n); i++ {
-			e := registry.Entry{}
+			e := storage.Entry{}
 			e.Identity, e.Enabled, e.ParentScopes = iot.DeviceIdentity(fmt.Sprint("leaf-", i)), true, []string{gw.Scope}
 			entries = append(entries, e)
 		}

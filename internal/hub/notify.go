@@ -7,9 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/registry"
-	"sluice/internal/hub/twins"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -21,19 +19,19 @@ const (
 )
 
 // schemas are the values of iothub-message-schema.
-var schemas = map[eventlog.Source]string{
-	eventlog.TwinChange:      "twinChangeNotification",
-	eventlog.Lifecycle:       "deviceLifecycleNotification",
-	eventlog.ConnectionState: "deviceConnectionStateNotification",
+var schemas = map[storage.Source]string{
+	storage.TwinChange:      "twinChangeNotification",
+	storage.Lifecycle:       "deviceLifecycleNotification",
+	storage.ConnectionState: "deviceConnectionStateNotification",
 }
 
 // notifies reports whether events of this source go to the log.
-func (h *Hub) notifies(source eventlog.Source) bool { return slices.Contains(h.opt.Notify, source) }
+func (h *Hub) notifies(source storage.Source) bool { return slices.Contains(h.opt.Notify, source) }
 
 // notify stores an event of the hub's own about an identity, with the properties of
 // IoT Hub's ("Azure IoT Hub non-telemetry event schemas"). A crash may lose it,
 // though not what it tells of.
-func (h *Hub) notify(source eventlog.Source, operation string, id iot.Identity, body any) {
+func (h *Hub) notify(source storage.Source, operation string, id iot.Identity, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		h.opt.Log.Error("an event of the hub could not be written", "identity", id, "err", err)
@@ -42,7 +40,7 @@ func (h *Hub) notify(source eventlog.Source, operation string, id iot.Identity, 
 	m := iot.Message{Body: text}
 	m.Stamp(id)
 	schema := schemas[source]
-	if id.IsModule() && source == eventlog.Lifecycle {
+	if id.IsModule() && source == storage.Lifecycle {
 		schema = "moduleLifecycleNotification"
 	}
 	for _, p := range []iot.SystemValue{
@@ -75,8 +73,8 @@ func (h *Hub) notify(source eventlog.Source, operation string, id iot.Identity, 
 
 // notifyLifecycle tells of an identity that was registered or deleted, with the
 // twin that it begins with or had.
-func (h *Hub) notifyLifecycle(c registry.Change) {
-	if !h.notifies(eventlog.Lifecycle) || c.Before != nil && c.After != nil {
+func (h *Hub) notifyLifecycle(c storage.Change) {
+	if !h.notifies(storage.Lifecycle) || c.Before != nil && c.After != nil {
 		return
 	}
 	e, operation := c.After, "create"
@@ -89,33 +87,33 @@ func (h *Hub) notifyLifecycle(c registry.Change) {
 	}
 	t, err := h.opt.Twins.Get(e.Identity, e.GenerationID)
 	if err != nil {
-		t = twin.New(twins.Born(e.GenerationID))
+		t = twin.New(storage.Born(e.GenerationID))
 	}
 	body, err := t.Full(h.Owner(e))
 	if err != nil {
 		h.opt.Log.Error("an event of the hub could not be written", "identity", e.Identity, "err", err)
 		return
 	}
-	h.notify(eventlog.Lifecycle, operation+kind, e.Identity, body)
+	h.notify(storage.Lifecycle, operation+kind, e.Identity, body)
 }
 
 // notifyConnection tells that an identity came or went. Its number says which of
 // two such events was later.
 func (h *Hub) notifyConnection(id iot.Identity, operation string) {
-	if !h.notifies(eventlog.ConnectionState) {
+	if !h.notifies(storage.ConnectionState) {
 		return
 	}
 	if id.IsModule() {
 		operation = "module" + operation[len("device"):]
 	}
 	number := fmt.Sprintf("%048X", h.connections.Add(1))
-	h.notify(eventlog.ConnectionState, operation, id, map[string]string{"sequenceNumber": number})
+	h.notify(storage.ConnectionState, operation, id, map[string]string{"sequenceNumber": number})
 }
 
 // notifyTwin tells of a twin that was changed: with what is different, or, if it
 // was replaced, with all of it.
 func (h *Hub) notifyTwin(operation string, id iot.Identity, before, after twin.Twin) {
-	if !h.notifies(eventlog.TwinChange) {
+	if !h.notifies(storage.TwinChange) {
 		return
 	}
 	body := struct {
@@ -126,7 +124,7 @@ func (h *Hub) notifyTwin(operation string, id iot.Identity, before, after twin.T
 	if operation == replaceTwin {
 		body.Tags = after.Tags.JSON()
 		body.Properties["desired"], body.Properties["reported"] = after.Desired.JSONWithMetadata(), after.Reported.JSONWithMetadata()
-		h.notify(eventlog.TwinChange, operation, id, body)
+		h.notify(storage.TwinChange, operation, id, body)
 		return
 	}
 	if before.Tags.Version() != after.Tags.Version() {
@@ -138,5 +136,5 @@ func (h *Hub) notifyTwin(operation string, id iot.Identity, before, after twin.T
 	if before.Reported.Version() != after.Reported.Version() {
 		body.Properties["reported"] = after.Reported.Change(before.Reported)
 	}
-	h.notify(eventlog.TwinChange, operation, id, body)
+	h.notify(storage.TwinChange, operation, id, body)
 }

@@ -10,16 +10,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
 // events reads n events of the log, in the order of one device's partition.
-func (f *fixture) events(id iot.Identity, n int) (list []eventlog.Event) {
+func (f *fixture) events(id iot.Identity, n int) (list []storage.Event) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
 	defer cancel()
-	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(id), eventlog.Earliest())
+	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(id), storage.Earliest())
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ var times = regexp.MustCompile(`"[0-9-]{10}T[0-9:.]+Z"|"[0-9A-F]{48}"|"M[A-Za-z0
 
 func TestEventsOfTheHubItself(t *testing.T) {
 	f := newFixture(t)
-	f.opt.Notify = []eventlog.Source{eventlog.TwinChange, eventlog.Lifecycle, eventlog.ConnectionState}
+	f.opt.Notify = []storage.Source{storage.TwinChange, storage.Lifecycle, storage.ConnectionState}
 	id := iot.DeviceIdentity("pump")
 	f.create("pump")
 	s := f.connect(id, nil)
@@ -101,7 +101,7 @@ func TestTheHubKeepsItsOwnEventsToItself(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	if e := f.events(id, 1)[0]; e.Source != eventlog.Telemetry || string(e.Message.Body) != "telemetry" {
+	if e := f.events(id, 1)[0]; e.Source != storage.Telemetry || string(e.Message.Body) != "telemetry" {
 		t.Errorf("the first event is %s of source %v", e.Message.Body, e.Source)
 	}
 }

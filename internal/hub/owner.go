@@ -1,12 +1,12 @@
 package hub
 
 import (
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 )
 
 // Owner is what the service shows of an identity with its twin.
-func (h *Hub) Owner(e *registry.Entry) twin.Owner {
+func (h *Hub) Owner(e *storage.Entry) twin.Owner {
 	id := e.Identity
 	state := h.ConnectionState(id)
 	o := twin.Owner{

@@ -13,7 +13,7 @@ import (
 
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/query"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -189,7 +189,7 @@ func TestATwinThatWasNeverWrittenStaysTheSame(t *testing.T) {
 // fill registers n devices, with tags like those of a real fleet.
 func fill(tb testing.TB, h *Hub, n int) {
 	tb.Helper()
-	for part := range slices.Chunk(make([]registry.Entry, n), 1000) {
+	for part := range slices.Chunk(make([]storage.Entry, n), 1000) {
 		for i := range part {
 			part[i].Identity.Device, part[i].Enabled = fmt.Sprintf("device-%06d", h.opt.Registry.Counts().Devices+i), true
 		}

@@ -5,8 +5,7 @@ import (
 	"errors"
 
 	"sluice/internal/hub/query"
-	"sluice/internal/hub/registry"
-	"sluice/internal/hub/twins"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -15,8 +14,8 @@ import (
 // owner is gathered only if the query asks: most ask for tags.
 type row struct {
 	h      *Hub
-	reader *twins.Reader
-	entry  *registry.Entry
+	reader storage.TwinReader
+	entry  *storage.Entry
 	bare   *twin.View // without the owner
 	whole  *twin.View // with it; nil until it is asked for
 	err    error
@@ -100,16 +99,16 @@ func (h *Hub) twinRows(from query.Collection, ids []string, after string, visit 
 	}
 }
 
-func (h *Hub) newRow(reader *twins.Reader, e *registry.Entry) (*row, error) {
+func (h *Hub) newRow(reader storage.TwinReader, e *storage.Entry) (*row, error) {
 	bare, err := reader.View(twin.Owner{}, e.Identity, e.GenerationID)
 	return &row{h: h, reader: reader, entry: e, bare: bare}, err
 }
 
 // lister returns a function that lists the identities of a collection in chunks,
 // and at the end nothing.
-func (h *Hub) lister(from query.Collection, ids []string, after string) func() []registry.Entry {
+func (h *Hub) lister(from query.Collection, ids []string, after string) func() []storage.Entry {
 	last, _ := iot.ParseIdentity(after) // the zero identity, or one that is a key
-	return func() (list []registry.Entry) {
+	return func() (list []storage.Entry) {
 		switch {
 		case ids != nil:
 			list, ids = h.named(from, ids, after), []string{}
@@ -128,9 +127,9 @@ func (h *Hub) lister(from query.Collection, ids []string, after string) func() [
 
 // named are the rows of a collection that belong to these devices, after the
 // key after.
-func (h *Hub) named(from query.Collection, ids []string, after string) (list []registry.Entry) {
+func (h *Hub) named(from query.Collection, ids []string, after string) (list []storage.Entry) {
 	passed := after == ""
-	add := func(e registry.Entry) {
+	add := func(e storage.Entry) {
 		if passed {
 			list = append(list, e)
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"sluice/internal/auth"
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/throttle"
 	"sluice/iot"
 )
@@ -60,7 +60,7 @@ func sendError(id iot.Identity, err error) error {
 		return nil
 	}
 	kind := iot.Internal
-	if errors.Is(err, eventlog.ErrNoSpace) || errors.Is(err, eventlog.ErrClosed) {
+	if errors.Is(err, storage.ErrNoSpace) || errors.Is(err, storage.ErrClosed) {
 		kind = iot.Unavailable
 	}
 	return &iot.Error{Kind: kind, Op: "send", Identity: id, Err: err}

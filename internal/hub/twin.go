@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
 
 // entry finds what is registered of an identity.
-func (h *Hub) entry(op string, id iot.Identity) (registry.Entry, error) {
+func (h *Hub) entry(op string, id iot.Identity) (storage.Entry, error) {
 	e, ok := h.opt.Registry.Get(id)
 	switch {
 	case ok:
@@ -50,7 +50,7 @@ func (h *Hub) changeTwin(id iot.Identity, ifMatch, operation string, change func
 	}
 	var before twin.Twin
 	matched := func(t twin.Twin, now time.Time) (twin.Twin, error) {
-		if ifMatch != "" && ifMatch != registry.Any && ifMatch != t.ETag() {
+		if ifMatch != "" && ifMatch != storage.Any && ifMatch != t.ETag() {
 			return t, code.Errorf(code.PreconditionFailed, "twin", id, "the etag is no longer %q: the twin was changed meanwhile", ifMatch)
 		}
 		before = t

@@ -3,18 +3,17 @@ package metrics
 import (
 	"encoding/json"
 	"net/http"
+	"sluice/internal/hub/storage"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"sluice/internal/hub/eventlog"
 )
 
 // A HubSource is a local hub. All fields but Listeners are required.
 type HubSource struct {
 	HostName  string
 	Connected func() int // devices and modules that are connected
-	Events    *eventlog.Log
+	Events    storage.Events
 	Listeners []Listener
 }
 

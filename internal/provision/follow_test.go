@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"sluice/internal/eventhub"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hubevent"
 	"sluice/internal/leafwire"
 	"sluice/internal/service"
@@ -22,7 +22,7 @@ import (
 // follow is a source that reads the hub's own endpoint.
 func (s *site) follow() func(*Service, context.Context) error {
 	s.t.Helper()
-	cs, opt := s.reach(registry.Service)
+	cs, opt := s.reach(storage.ServicePolicy)
 	a := s.hub.AMQPAddr().(*net.TCPAddr)
 	r, err := eventhub.New(cs, eventhub.Options{Roots: opt.Roots, Address: a.IP.String(), Port: a.Port})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
 	"sluice/internal/service"
@@ -70,7 +70,7 @@ func newSite(t testing.TB) *site {
 		}
 	})
 	s := &site{t: t, hub: h, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	cs, opt := s.reach(registry.Owner)
+	cs, opt := s.reach(storage.OwnerPolicy)
 	if s.client, err = service.New(cs, opt); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"sluice/internal/hub"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/internal/service"
 	"sluice/iot"
@@ -44,7 +44,7 @@ func azureLike(t *testing.T) (*service.Client, *host.Host) {
 	roots := x509.NewCertPool()
 	roots.AddCert(web.Certificate())
 	roots.AppendCertsFromPEM(h.RootPEM())
-	p, _ := h.Registry().Policy(registry.Service)
+	p, _ := h.Registry().Policy(storage.ServicePolicy)
 	c, err := service.New(sas.ConnectionString{HostName: name, PolicyName: p.Name, Key: p.Primary}, service.Options{
 		Roots: roots, Address: "127.0.0.1", Port: web.Listener.Addr().(*net.TCPAddr).Port, AMQPPort: h.AMQPAddr().(*net.TCPAddr).Port,
 	})
@@ -57,7 +57,7 @@ func azureLike(t *testing.T) (*service.Client, *host.Host) {
 
 func TestCommandsGoOverAMQPWhereHTTPSDoesNotTakeThem(t *testing.T) {
 	c, h := azureLike(t)
-	var e registry.Entry
+	var e storage.Entry
 	e.Identity, e.Enabled = iot.DeviceIdentity("pump+7"), true
 	made, err := h.Registry().Create(e)
 	if err != nil {
@@ -112,7 +112,7 @@ func TestCommandsGoOverAMQPWhereHTTPSDoesNotTakeThem(t *testing.T) {
 
 func TestRefusalsOverAMQPAreThoseOfHTTPS(t *testing.T) {
 	c, h := azureLike(t)
-	var e registry.Entry
+	var e storage.Entry
 	e.Identity, e.Enabled = iot.DeviceIdentity("pump"), true
 	if _, err := h.Registry().Create(e); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestRefusalsOverAMQPAreThoseOfHTTPS(t *testing.T) {
 	if err := c.SendCommand(t.Context(), e.Identity, iot.Message{}); !errors.Is(err, code.QueueDepthExceeded) {
 		t.Errorf("one too many: %v", err)
 	}
-	p, _ := h.Registry().Policy(registry.Service)
+	p, _ := h.Registry().Policy(storage.ServicePolicy)
 	var bad iot.Message
 	bad.System.Set(iot.Ack, "maybe")
 	if err := c.SendCommand(t.Context(), e.Identity, bad); !errors.Is(err, code.ArgumentInvalid) {

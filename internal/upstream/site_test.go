@@ -11,9 +11,8 @@ import (
 	"time"
 
 	"sluice/internal/hub"
-	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -23,7 +22,7 @@ import (
 type site struct {
 	t    testing.TB
 	host *host.Host
-	edge registry.Entry
+	edge storage.Entry
 	key  iot.Secret // of $edgeHub
 }
 
@@ -53,12 +52,12 @@ func newSite(t testing.TB, devices ...string) *site {
 	return s
 }
 
-func (s *site) register(all ...iot.Registration) []registry.Entry {
+func (s *site) register(all ...iot.Registration) []storage.Entry {
 	s.t.Helper()
-	var entries []registry.Entry
+	var entries []storage.Entry
 	for _, r := range all {
 		r.Enabled, r.Auth.Type = true, iot.AuthSAS
-		entries = append(entries, registry.Entry{Registration: r})
+		entries = append(entries, storage.Entry{Registration: r})
 	}
 	made, err := s.host.Registry().Create(entries...)
 	if err != nil {
@@ -129,16 +128,16 @@ func (s *site) connect(h *Hub, id iot.Identity, ended func(error)) iot.Session {
 }
 
 // events returns what an identity's device sent, as soon as there are n.
-func (s *site) events(id iot.Identity, n int) []eventlog.Event {
+func (s *site) events(id iot.Identity, n int) []storage.Event {
 	s.t.Helper()
 	log := s.host.Events()
-	r, err := log.Reader(log.PartitionOf(id), eventlog.Earliest())
+	r, err := log.Reader(log.PartitionOf(id), storage.Earliest())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	var all []eventlog.Event
+	var all []storage.Event
 	for len(all) < n {
 		some, err := r.Read(ctx, 1000)
 		if err != nil {

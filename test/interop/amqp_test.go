@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"sluice/internal/hub"
-	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/pki"
 	"sluice/iot"
 )
@@ -65,7 +64,7 @@ func (h *amqpHub) root() string { return filepath.Join(h.dir, "root.pem") }
 // connection string.
 func (h *amqpHub) register(id iot.Identity, auth iot.Authentication) string {
 	h.t.Helper()
-	made, err := h.host.Registry().Create(registry.Entry{Registration: iot.Registration{Identity: id, Enabled: true, Auth: auth}})
+	made, err := h.host.Registry().Create(storage.Entry{Registration: iot.Registration{Identity: id, Enabled: true, Auth: auth}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -97,7 +96,7 @@ func (h *amqpHub) expect(id iot.Identity, n int) {
 	defer cancel()
 	got := make(chan iot.Message)
 	for p := range h.host.Events().Partitions() {
-		r, err := h.host.Events().Reader(p, eventlog.Earliest())
+		r, err := h.host.Events().Reader(p, storage.Earliest())
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -90,7 +90,7 @@ func dialAMQP(t *testing.T, h *host.Host) *amqpClient {
 
 func (c *amqpClient) register(id string) {
 	c.t.Helper()
-	made, err := c.hub.Registry().Create(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity(id), Enabled: true, Auth: bySAS}})
+	made, err := c.hub.Registry().Create(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity(id), Enabled: true, Auth: bySAS}})
 	if err != nil {
 		c.t.Fatal(err)
 	}

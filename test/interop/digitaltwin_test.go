@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -26,7 +26,7 @@ no such device: Error`
 func TestDigitalTwinsOfTheServiceSDK(t *testing.T) {
 	h := newAMQPHub(t, func(c *host.Config) { c.MQTTPort, c.HTTPSPort = 0, 0 })
 	device := h.register(iot.DeviceIdentity("controller"), bySAS)
-	out := h.node("js/digitaltwin.js", h.host.ConnectionString(registry.Owner), device)
+	out := h.node("js/digitaltwin.js", h.host.ConnectionString(storage.OwnerPolicy), device)
 	want := strings.Split(strings.TrimSpace(digitalTwinSteps), "\n")
 	if diff := cmp.Diff(want, readSteps(t, bytes.NewBufferString(out))); diff != "" {
 		t.Errorf("what the SDK saw (-want +got):\n%s", diff)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/Azure/go-amqp"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -19,7 +19,7 @@ import (
 // goAMQP connects Microsoft's AMQP client for Go to the service side of a hub.
 func goAMQP(ctx context.Context, t *testing.T, h *serviceHub) *amqp.Session {
 	t.Helper()
-	cs, err := sas.ParseConnectionString(h.host.ConnectionString(registry.Service))
+	cs, err := sas.ParseConnectionString(h.host.ConnectionString(storage.ServicePolicy))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -63,7 +63,7 @@ func TestServiceSDKManagesDevices(t *testing.T) {
 	h := newServiceHub(t)
 	pump := h.add(iot.DeviceIdentity("pump"))
 	h.add(iot.DeviceIdentity("lamp"))
-	var site registry.Entry
+	var site storage.Entry
 	site.Identity, site.Enabled, site.Edge = iot.DeviceIdentity("site"), true, true
 	if _, err := h.host.Registry().Create(site); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestServiceSDKManagesDevices(t *testing.T) {
 	d := launch(t, "device.js", device)
 	d.until("listening", 1, time.Minute)
 
-	owner, _ := h.host.Registry().Policy(registry.Owner)
+	owner, _ := h.host.Registry().Policy(storage.OwnerPolicy)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "js/manage.js", "HostName="+h.ip+";SharedAccessKeyName="+owner.Name+";SharedAccessKey="+owner.Primary.Reveal())

@@ -21,6 +21,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 )
 
@@ -64,7 +65,7 @@ func TestServiceSDKFindsTheRegistryItKnows(t *testing.T) {
 		Log: slog.New(slog.DiscardHandler),
 	}))
 	defer server.Close()
-	owner, _ := store.Policy(registry.Owner)
+	owner, _ := store.Policy(storage.OwnerPolicy)
 	cs := sas.ConnectionString{HostName: host, PolicyName: owner.Name, Key: owner.Primary}
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -289,7 +289,7 @@ func TestServiceSDKSendsCommandsAndHearsFeedback(t *testing.T) {
 	h := newServiceHub(t)
 	device := h.add(iot.DeviceIdentity("pump-7'(1)"))
 	h.add(iot.DeviceIdentity("idle"))
-	service := h.script(t, "js/service.js", h.host.ConnectionString(registry.Service))
+	service := h.script(t, "js/service.js", h.host.ConnectionString(storage.ServicePolicy))
 	service.until("it is ready", func(l *line) bool { return l.Ready })
 	for _, protocol := range []string{"mqtt", "amqp"} {
 		t.Run(protocol, func(t *testing.T) { commandsArrive(t, h, service, device, protocol) })
@@ -337,7 +337,7 @@ func commandsArrive(t *testing.T, h *serviceHub, service *script, device, protoc
 
 func TestAHubsOwnConnectionStringLeadsToItsEvents(t *testing.T) {
 	h := newServiceHub(t)
-	cs, err := sas.ParseConnectionString(h.host.ConnectionString(registry.Service))
+	cs, err := sas.ParseConnectionString(h.host.ConnectionString(storage.ServicePolicy))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +401,7 @@ func TestServiceSDKsOverWebSockets(t *testing.T) {
 	t.Setenv("WEBSOCKET", "1")
 	reader := h.script(t, "js/readhub.js", h.host.EventsString(), `{"offset":"-1"}`, "0", "1")
 	checkEvents(t, reader.events(10), 0)
-	service := h.script(t, "js/service.js", h.host.ConnectionString(registry.Service))
+	service := h.script(t, "js/service.js", h.host.ConnectionString(storage.ServicePolicy))
 	service.until("it is ready", func(l *line) bool { return l.Ready })
 	if l := service.command("pump", "c1", "complete"); l.Error != "" || h.hub.CommandCount(pump) != 1 {
 		t.Errorf("a command: %+v; %d wait", l, h.hub.CommandCount(pump))

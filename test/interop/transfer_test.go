@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 )
 
 // transferSteps is what transfer.js sees.
@@ -37,7 +37,7 @@ cancel: Error`
 func TestIdentitiesAreExportedAndImported(t *testing.T) {
 	store := newAzurite(t)
 	h := newAMQPHub(t, func(c *host.Config) { c.MQTTPort, c.HTTPSPort, c.Storage.CA = -1, 0, store.root })
-	cmd := exec.CommandContext(t.Context(), "node", "js/transfer.js", h.host.ConnectionString(registry.Owner), store.account)
+	cmd := exec.CommandContext(t.Context(), "node", "js/transfer.js", h.host.ConnectionString(storage.OwnerPolicy), store.account)
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+bundle(t, h.root(), store.root))
 	out := output(t, cmd)
 	want := strings.Split(strings.TrimSpace(transferSteps), "\n")

@@ -10,14 +10,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/gateway"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/spool"
 	"sluice/iot"
 )
 
 // below starts a gateway below another, or below the hub, and returns it with the
 // line between the two.
-func (s *site) below(parent iot.Parent, device registry.Entry) (*gateway.Gateway, *line) {
+func (s *site) below(parent iot.Parent, device storage.Entry) (*gateway.Gateway, *line) {
 	s.t.Helper()
 	name := device.Identity.Device
 	up := &line{Parent: parent, open: map[*lineSession]bool{}}
@@ -46,7 +46,7 @@ func TestGatewaysBelowGateways(t *testing.T) {
 	var lowest *gateway.Gateway
 	var lines []*line
 	for i := range 3 {
-		device := s.create(leafOf(fmt.Sprint("level-", i), func(e *registry.Entry) {
+		device := s.create(leafOf(fmt.Sprint("level-", i), func(e *storage.Entry) {
 			e.Edge = true
 			if scope != "" {
 				e.ParentScopes = []string{scope}
@@ -64,7 +64,7 @@ func TestGatewaysBelowGateways(t *testing.T) {
 		})
 	}
 	deep := iot.DeviceIdentity("deep")
-	s.create(leafOf("deep", func(e *registry.Entry) { e.ParentScopes = []string{scope} }))
+	s.create(leafOf("deep", func(e *storage.Entry) { e.ParentScopes = []string{scope} }))
 	s.gateway = lowest // whom connect connects to
 	device := s.connect(deep)
 
@@ -118,8 +118,8 @@ func TestAScopeEndsAtItsGateway(t *testing.T) {
 	s := newSite(t)
 	s.online()
 	upper, _ := s.devices.Get(iot.DeviceIdentity("edge"))
-	lower := s.create(leafOf("lower", func(e *registry.Entry) { e.Edge, e.ParentScopes = true, []string{upper.Scope} }))
-	s.create(leafOf("deep", func(e *registry.Entry) { e.ParentScopes = []string{lower.Scope} }))
+	lower := s.create(leafOf("lower", func(e *storage.Entry) { e.Edge, e.ParentScopes = true, []string{upper.Scope} }))
+	s.create(leafOf("deep", func(e *storage.Entry) { e.ParentScopes = []string{lower.Scope} }))
 	creds := func(id iot.Identity) iot.Credentials { return s.token(id) }
 	hub := iot.ModuleIdentity("lower", iot.EdgeHubModule)
 	var page iot.ScopePage

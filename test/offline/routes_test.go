@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -76,7 +76,7 @@ func (s *site) messages(n int) (list []iot.Message) {
 	s.eventually("events at the hub", func() error {
 		list = nil
 		for p := range s.log.Partitions() {
-			r, err := s.log.Reader(p, eventlog.Earliest())
+			r, err := s.log.Reader(p, storage.Earliest())
 			s.must(err)
 			events, err := r.Poll(1000)
 			s.must(err)

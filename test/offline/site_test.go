@@ -22,6 +22,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
 	"sluice/internal/spool"
@@ -39,8 +40,8 @@ const patience = 20 * time.Second
 type site struct {
 	t       *testing.T
 	hub     *hub.Hub
-	devices *registry.Store
-	log     *eventlog.Log
+	devices storage.Identities
+	log     storage.Events
 	line    *line
 	dir     string
 	state   *vfs.MemFS
@@ -57,28 +58,28 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), state: vfs.NewMem()}
 	s.startHub()
-	edge := s.create(leafOf("edge", func(e *registry.Entry) { e.Edge = true }))
+	edge := s.create(leafOf("edge", func(e *storage.Entry) { e.Edge = true }))
 	s.edgeKey = edge.Auth.PrimaryKey
-	s.create(leafOf("leaf", func(e *registry.Entry) { e.ParentScopes = []string{edge.Scope} }))
+	s.create(leafOf("leaf", func(e *storage.Entry) { e.ParentScopes = []string{edge.Scope} }))
 	s.create(moduleOf(iot.ModuleIdentity("edge", "filter")))
 	s.startGateway()
 	return s
 }
 
-func leafOf(id string, change func(*registry.Entry)) registry.Entry {
-	e := registry.Entry{}
+func leafOf(id string, change func(*storage.Entry)) storage.Entry {
+	e := storage.Entry{}
 	e.Identity, e.Enabled = iot.DeviceIdentity(id), true
 	change(&e)
 	return e
 }
 
-func moduleOf(id iot.Identity) registry.Entry {
-	e := registry.Entry{}
+func moduleOf(id iot.Identity) storage.Entry {
+	e := storage.Entry{}
 	e.Identity, e.Enabled = id, true
 	return e
 }
 
-func (s *site) create(e registry.Entry) registry.Entry {
+func (s *site) create(e storage.Entry) storage.Entry {
 	s.t.Helper()
 	created, err := s.devices.Create(e)
 	s.must(err)

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -65,7 +65,7 @@ func newSite(t *testing.T) *site {
 // connect registers the gateway and its module, and connects the latter.
 func (s *site) connect() {
 	s.t.Helper()
-	edge, module := registry.Entry{}, registry.Entry{}
+	edge, module := storage.Entry{}, storage.Entry{}
 	edge.Identity, edge.Enabled, edge.Edge = iot.DeviceIdentity("site-1"), true, true
 	module.Identity, module.Enabled = iot.ModuleIdentity("site-1", "itm"), true
 	made, err := s.hub.Registry().Create(edge, module)

@@ -208,7 +208,7 @@ func TestT4_MessagesThatWaitedTooLongAreNotDelivered(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, fleet(2), storage("time_to_live_secs = "+tt.seconds))
+			s := newSite(t, fleet(2), storing("time_to_live_secs = "+tt.seconds))
 			s.cut()
 			for _, d := range s.devices {
 				d.ttl = tt.ttl
@@ -229,8 +229,8 @@ func TestT4_MessagesThatWaitedTooLongAreNotDelivered(t *testing.T) {
 	}
 }
 
-// storage sets lines of [sluice.storage].
-func storage(lines ...string) option {
+// storing sets lines of [sluice.storage].
+func storing(lines ...string) option {
 	return func(p *plan) { p.storage = strings.Join(lines, "\n") }
 }
 

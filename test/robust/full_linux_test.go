@@ -85,7 +85,7 @@ func TestF1_AFullDiskRefusesKeepsAndRecovers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := smallDisk(t, "192m")
-			s := newSite(t, fleet(6), storage(tt.minFree), data(filepath.Join(dir, "gateway")))
+			s := newSite(t, fleet(6), storing(tt.minFree), data(filepath.Join(dir, "gateway")))
 			pid := s.gateway.pid()
 			s.load(func() {
 				s.progress(200)
@@ -114,7 +114,7 @@ func TestF1_AFullDiskRefusesKeepsAndRecovers(t *testing.T) {
 }
 
 func TestF10_TheSizeLimitRefusesTheNewestAndKeepsTheRest(t *testing.T) {
-	s := newSite(t, fleet(6), storage("max_bytes = 1_000_000"))
+	s := newSite(t, fleet(6), storing("max_bytes = 1_000_000"))
 	s.load(func() {
 		s.progress(100)
 		for range 2 {

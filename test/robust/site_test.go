@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/host"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/pki"
 	"sluice/internal/sas"
 	"sluice/internal/service"
@@ -142,11 +142,11 @@ func (s *site) register(ids []string) string {
 	h, err := host.Open(s.hubConfig())
 	s.must(err)
 	defer func() { s.must(h.Close()) }()
-	edge := registry.Entry{}
+	edge := storage.Entry{}
 	edge.Identity, edge.Enabled, edge.Edge = iot.DeviceIdentity("gateway"), true, true
 	created, err := h.Registry().Create(edge)
 	s.must(err)
-	entries := make([]registry.Entry, len(ids))
+	entries := make([]storage.Entry, len(ids))
 	for i, id := range ids {
 		entries[i].Identity, entries[i].Enabled = iot.DeviceIdentity(id), true
 		entries[i].ParentScopes = []string{created[0].Scope}
@@ -156,12 +156,12 @@ func (s *site) register(ids []string) string {
 	for _, e := range leaves {
 		s.keys[e.Identity.Device] = e.Auth.PrimaryKey
 	}
-	module := registry.Entry{}
+	module := storage.Entry{}
 	module.Identity, module.Enabled = iot.ModuleIdentity("gateway", "filter"), true
 	modules, err := h.Registry().Create(module)
 	s.must(err)
 	s.keys[moduleName] = modules[0].Auth.PrimaryKey
-	s.owner, err = sas.ParseConnectionString(h.ConnectionString(registry.Owner))
+	s.owner, err = sas.ParseConnectionString(h.ConnectionString(storage.OwnerPolicy))
 	s.must(err)
 	return fmt.Sprintf("HostName=%s;DeviceId=gateway;SharedAccessKey=%s", hubName, created[0].Auth.PrimaryKey.Reveal())
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
 	"sluice/internal/translate"
@@ -165,7 +165,7 @@ func TestL11_AFloodOfBadMessagesDoesNotFillTheLog(t *testing.T) {
 func TestZ10_AnExistingDeviceIsNotTakenOver(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	s.create(device("pump", func(e *registry.Entry) { e.ParentScopes = []string{s.scope} }))
+	s.create(device("pump", func(e *storage.Entry) { e.ParentScopes = []string{s.scope} }))
 	p := s.translator(ptm, 0)
 	p.tell("pump", "forged")
 	s.until("it is doubted", func() error {

@@ -7,8 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -49,7 +48,7 @@ func newCloud(s *site) *cloud {
 }
 
 func (c *cloud) read(ctx context.Context, partition int) {
-	r, err := c.s.events.Reader(partition, eventlog.Earliest())
+	r, err := c.s.events.Reader(partition, storage.Earliest())
 	if err != nil {
 		c.s.t.Error(err)
 		return
@@ -133,7 +132,7 @@ func (c *cloud) do(e leafwire.Event) (code int, text string) {
 // create makes a leaf's device, with keys derived from both of the module's.
 func (c *cloud) create(id iot.Identity) {
 	module, _ := c.s.devices.Get(itm)
-	made := registry.Entry{}
+	made := storage.Entry{}
 	made.Identity, made.Enabled, made.ParentScopes = id, true, []string{c.s.scope}
 	made.Auth.Type = iot.AuthSAS
 	made.Auth.PrimaryKey, _ = sas.DeriveKey(module.Auth.PrimaryKey, id.Device)

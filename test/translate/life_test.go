@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/translate"
 	"sluice/iot"
@@ -185,7 +185,7 @@ func TestALeafThatWasDisabledAtTheHubWaits(t *testing.T) {
 func TestALeafThatMovesToAnotherGatewayAndBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(o *translate.Options) { o.Patience.Refusal = 100 * time.Millisecond })
-	other := s.create(device("edge-2", func(e *registry.Entry) { e.Edge = true }))
+	other := s.create(device("edge-2", func(e *storage.Entry) { e.Edge = true }))
 	p := s.translator(ptm, 64)
 	p.tell("leaf", "a")
 	s.cloud.has("leaf", "a")

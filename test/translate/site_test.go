@@ -22,6 +22,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/twins"
 	"sluice/internal/leafwire"
 	"sluice/internal/moduleclient"
@@ -54,8 +55,8 @@ type site struct {
 	name    string // host name of the hub
 	log     *slog.Logger
 	hub     *hub.Hub
-	devices *registry.Store
-	events  *eventlog.Log
+	devices storage.Identities
+	events  storage.Events
 	scope   string // of the edge device
 	edgeKey iot.Secret
 
@@ -108,10 +109,10 @@ func prepare(t testing.TB) *site {
 // populate registers the gateway and its modules, and deploys the routes.
 func (s *site) populate() {
 	s.t.Helper()
-	edge := s.create(device("edge", func(e *registry.Entry) { e.Edge = true }))
+	edge := s.create(device("edge", func(e *storage.Entry) { e.Edge = true }))
 	s.edgeKey, s.scope = edge.Auth.PrimaryKey, edge.Scope
 	for _, id := range []iot.Identity{itm, ptm, iot.ModuleIdentity("edge", "other")} {
-		e := registry.Entry{}
+		e := storage.Entry{}
 		e.Identity, e.Enabled = id, true
 		s.create(e)
 	}
@@ -139,14 +140,14 @@ func (s *site) begin() {
 	s.startModule()
 }
 
-func device(id string, change func(*registry.Entry)) registry.Entry {
-	e := registry.Entry{}
+func device(id string, change func(*storage.Entry)) storage.Entry {
+	e := storage.Entry{}
 	e.Identity, e.Enabled = iot.DeviceIdentity(id), true
 	change(&e)
 	return e
 }
 
-func (s *site) create(e registry.Entry) registry.Entry {
+func (s *site) create(e storage.Entry) storage.Entry {
 	s.t.Helper()
 	created, err := s.devices.Create(e)
 	s.must(err)
@@ -168,8 +169,9 @@ func (s *site) startHub() {
 	s.must(err)
 	queues, err := commands.Open(db, commands.Options{Generation: s.devices.Generation})
 	s.must(err)
-	s.events, err = eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
+	log, err := eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
 	s.must(err)
+	s.events = log
 	s.hub, err = hub.New(hub.Options{
 		Hosts: []string{s.name}, Registry: s.devices, Twins: twins.New(db, nil), Events: s.events, Commands: queues,
 	})
@@ -177,7 +179,7 @@ func (s *site) startHub() {
 	stop := run(s.hub.Run)
 	s.t.Cleanup(func() {
 		stop()
-		s.must(errors.Join(s.events.Close(), db.Close()))
+		s.must(errors.Join(log.Close(), db.Close()))
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -33,12 +33,12 @@ func refused(format string, args ...any) error {
 
 // policy finds the policy that somebody claims to know a key of. It must allow what
 // applications do.
-func (s *Service) policy(name string) (registry.Policy, error) {
+func (s *Service) policy(name string) (storage.Policy, error) {
 	p, known := s.opt.Policy(name)
 	switch {
 	case !known:
 		return p, refused("there is no policy %.100q", name)
-	case !p.Rights.Has(registry.ServiceConnect):
+	case !p.Rights.Has(storage.ServiceConnect):
 		return p, refused("policy %s does not have the right ServiceConnect", p.Name)
 	}
 	return p, nil

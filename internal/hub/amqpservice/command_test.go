@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
-	"sluice/internal/hub/commands"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -85,7 +85,7 @@ func TestCommandsThatCannotBeAreRejected(t *testing.T) {
 		{"to a module without a name", commandTo("/devices/pump/modules//messages/devicebound"), errArgument},
 		{"to an unknown device", commandTo("/devices/valve/messages/devicebound"), amqp10.ErrNotFound},
 		{"to an unknown module", commandTo("/devices/pump/modules/x/messages/devicebound"), amqp10.ErrNotFound},
-		{"too large", with(func(m *amqp10.Message) { m.SetData(make([]byte, commands.MaxSize+1)) }), amqp10.ErrMessageSizeExceeded},
+		{"too large", with(func(m *amqp10.Message) { m.SetData(make([]byte, storage.MaxCommandSize+1)) }), amqp10.ErrMessageSizeExceeded},
 		{"with an ack that is none", with(func(m *amqp10.Message) { m.ApplicationProperties.Set("iothub-ack", "loud") }), errArgument},
 		{"that expires too late", with(func(m *amqp10.Message) { m.Properties.AbsoluteExpiry = time.Now().Add(1000 * time.Hour) }), errArgument},
 		{"with a property that is a list", with(func(m *amqp10.Message) { m.ApplicationProperties.Set("a", []any{"b"}) }), errArgument},
@@ -95,13 +95,13 @@ func TestCommandsThatCannotBeAreRejected(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %s", c.name, o, err, c.want)
 		}
 	}
-	for n := range commands.MaxQueued + 1 {
+	for n := range storage.MaxCommands + 1 {
 		o, err := s.Deliver(a.ctx, amqp10.Outgoing{Message: commandTo(toPump)})
-		if full := n == commands.MaxQueued; err != nil || full != (o.Kind == amqp10.KindRejected && o.Error.Condition == amqp10.ErrResourceLimit) {
+		if full := n == storage.MaxCommands; err != nil || full != (o.Kind == amqp10.KindRejected && o.Error.Condition == amqp10.ErrResourceLimit) {
 			t.Fatalf("command %d: %+v, %v", n+1, o, err)
 		}
 	}
-	if n := r.commands.Count(pump); n != commands.MaxQueued {
+	if n := r.commands.Count(pump); n != storage.MaxCommands {
 		t.Errorf("%d commands wait", n)
 	}
 }
@@ -182,7 +182,7 @@ func (a *app) feedback(window uint32) *amqp10.Receiver {
 	return a.reader(amqp10.ReceiverConfig{Source: &amqp10.Source{Address: "/messages/serviceBound/feedback"}, Window: window})
 }
 
-func (a *app) records(r *amqp10.Receiver) (*amqp10.Delivery, []commands.Record) {
+func (a *app) records(r *amqp10.Receiver) (*amqp10.Delivery, []storage.FeedbackRecord) {
 	a.t.Helper()
 	d, err := r.Receive(a.ctx)
 	if err != nil {
@@ -192,7 +192,7 @@ func (a *app) records(r *amqp10.Receiver) (*amqp10.Delivery, []commands.Record) 
 	if err != nil || m.Properties == nil || m.Properties.ContentType != feedbackType {
 		a.t.Fatalf("feedback: %+v, %v", m, err)
 	}
-	var records []commands.Record
+	var records []storage.FeedbackRecord
 	if err := json.Unmarshal(m.Data[0], &records); err != nil {
 		a.t.Fatal(err)
 	}

@@ -6,9 +6,8 @@ import (
 	"time"
 
 	"sluice/amqp10"
-	"sluice/internal/hub/commands"
 	"sluice/internal/hub/files"
-	"sluice/internal/hub/notices"
+	"sluice/internal/hub/storage"
 )
 
 // maxRecords is how many records of feedback one message has, as in IoT Hub.
@@ -23,7 +22,7 @@ const (
 // acceptFeedback accepts a link on which an application hears what became of its
 // commands.
 func (d *desk) acceptFeedback(r *amqp10.LinkRequest, l *link) *amqp10.Error {
-	tell(d, r, l, d.service.opt.Hub.Feedback(), maxRecords, func(lease *notices.Lease[commands.Record]) (*amqp10.Message, error) {
+	tell(d, r, l, d.service.opt.Hub.Feedback(), maxRecords, func(lease *storage.Lease[storage.FeedbackRecord]) (*amqp10.Message, error) {
 		return d.notice(feedbackType, lease.Records, lease.Count)
 	})
 	return nil
@@ -37,7 +36,7 @@ func (d *desk) acceptNotifications(r *amqp10.LinkRequest, l *link) *amqp10.Error
 		d.accepted(l, r.AcceptSender(amqp10.SenderConfig{OnClose: func(error) { d.gone(l) }}))
 		return nil
 	}
-	tell(d, r, l, queue, 1, func(lease *notices.Lease[files.Notification]) (*amqp10.Message, error) {
+	tell(d, r, l, queue, 1, func(lease *storage.Lease[files.Notification]) (*amqp10.Message, error) {
 		return d.notice(fileType, lease.Records[0], lease.Count)
 	})
 	return nil
@@ -45,7 +44,7 @@ func (d *desk) acceptNotifications(r *amqp10.LinkRequest, l *link) *amqp10.Error
 
 // tell accepts a link on which an application takes notices from a queue, at most max
 // in one message.
-func tell[R notices.Record](d *desk, r *amqp10.LinkRequest, l *link, queue *notices.Queue[R], max int, message func(*notices.Lease[R]) (*amqp10.Message, error)) {
+func tell[R any](d *desk, r *amqp10.LinkRequest, l *link, queue storage.Notices[R], max int, message func(*storage.Lease[R]) (*amqp10.Message, error)) {
 	credit := make(chan struct{}, 1)
 	ended := make(chan struct{})
 	s := r.AcceptSender(amqp10.SenderConfig{
@@ -58,7 +57,7 @@ func tell[R notices.Record](d *desk, r *amqp10.LinkRequest, l *link, queue *noti
 	d.accepted(l, s)
 	d.work.Go(func() {
 		for {
-			var lease *notices.Lease[R]
+			var lease *storage.Lease[R]
 			var more <-chan struct{}
 			if s.Credit() > 0 {
 				lease, more = queue.Take(max)
@@ -86,7 +85,7 @@ func poke(c chan struct{}) {
 }
 
 // send sends what was taken. It is gone when the application accepts it.
-func send[R notices.Record](s *amqp10.Sender, lease *notices.Lease[R], message func(*notices.Lease[R]) (*amqp10.Message, error)) {
+func send[R any](s *amqp10.Sender, lease *storage.Lease[R], message func(*storage.Lease[R]) (*amqp10.Message, error)) {
 	m, err := message(lease)
 	if err == nil {
 		err = s.Send(amqp10.Outgoing{Message: m, Done: func(o amqp10.Outcome, err error) {
@@ -113,6 +112,6 @@ func (d *desk) notice(kind amqp10.Symbol, records any, count int) (*amqp10.Messa
 		UserID: []byte(d.service.opt.Hosts[0]),
 	}
 	m.Annotations.Set("iothub-enqueuedtime", d.service.opt.Now().Truncate(time.Millisecond))
-	m.Annotations.Set("iothub-deliverycount", uint32(count)) //nolint:gosec // at most notices.MaxDeliveries
+	m.Annotations.Set("iothub-deliverycount", uint32(count)) //nolint:gosec // a few
 	return m, nil
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 )
 
 // selectorFilter is the filter with which a reader says where it begins: its value
@@ -19,7 +19,7 @@ const maxSelector = 512
 
 // position finds where a reader wants to begin. Without a filter that is the
 // earliest event. Filters of other kinds are not agreed to.
-func position(filters amqp10.Fields) (eventlog.Position, amqp10.Fields, *amqp10.Error) {
+func position(filters amqp10.Fields) (storage.Position, amqp10.Fields, *amqp10.Error) {
 	for _, f := range filters {
 		if f.Key != selectorFilter {
 			continue
@@ -30,7 +30,7 @@ func position(filters amqp10.Fields) (eventlog.Position, amqp10.Fields, *amqp10.
 		}
 		text, ok := value.(string)
 		if !ok {
-			return eventlog.Position{}, nil, amqp10.Errorf(errArgument, "the filter %s is no text", selectorFilter)
+			return storage.Position{}, nil, amqp10.Errorf(errArgument, "the filter %s is no text", selectorFilter)
 		}
 		p, ok := parseSelector(text)
 		if !ok {
@@ -38,7 +38,7 @@ func position(filters amqp10.Fields) (eventlog.Position, amqp10.Fields, *amqp10.
 		}
 		return p, amqp10.Fields{f}, nil
 	}
-	return eventlog.Earliest(), nil, nil
+	return storage.Earliest(), nil, nil
 }
 
 // parseSelector reads
@@ -47,7 +47,7 @@ func position(filters amqp10.Fields) (eventlog.Position, amqp10.Fields, *amqp10.
 //
 // where the value is a number, of milliseconds for a time; -1 for the beginning; or
 // @latest.
-func parseSelector(text string) (p eventlog.Position, ok bool) {
+func parseSelector(text string) (p storage.Position, ok bool) {
 	if len(text) > maxSelector {
 		return p, false
 	}
@@ -62,7 +62,7 @@ func parseSelector(text string) (p eventlog.Position, ok bool) {
 		return p, false
 	}
 	if strings.EqualFold(value, "@latest") {
-		return eventlog.Latest(), name == "offset" || name == "sequence-number" || name == "enqueued-time"
+		return storage.Latest(), name == "offset" || name == "sequence-number" || name == "enqueued-time"
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < -1 && name != "enqueued-time" {
@@ -78,7 +78,7 @@ func unquote(s string) string {
 	return s
 }
 
-func positionAfter(name string, n int64, inclusive bool) (p eventlog.Position, ok bool) {
+func positionAfter(name string, n int64, inclusive bool) (p storage.Position, ok bool) {
 	// Times on the wire are of milliseconds: what was enqueued within one is not
 	// after it.
 	if !inclusive && n < math.MaxInt64 {
@@ -86,13 +86,13 @@ func positionAfter(name string, n int64, inclusive bool) (p eventlog.Position, o
 	}
 	switch {
 	case name == "enqueued-time":
-		return eventlog.AtTime(time.UnixMilli(n)), true
+		return storage.AtTime(time.UnixMilli(n)), true
 	case n <= 0 && (name == "offset" || name == "sequence-number"):
-		return eventlog.Earliest(), true
+		return storage.Earliest(), true
 	case name == "offset":
-		return eventlog.AtOffset(uint64(n)), true
+		return storage.AtOffset(uint64(n)), true
 	case name == "sequence-number":
-		return eventlog.AtSequence(uint64(n)), true
+		return storage.AtSequence(uint64(n)), true
 	}
 	return p, false
 }

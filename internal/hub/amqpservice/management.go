@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 )
 
 // answers is a link from $management. Its client's address for replies is by what
@@ -220,7 +220,7 @@ func (s *Service) last(n int) (last, error) {
 	if l.empty {
 		return l, nil
 	}
-	r, err := s.opt.Events.Reader(n, eventlog.AtSequence(stats.Next-1))
+	r, err := s.opt.Events.Reader(n, storage.AtSequence(stats.Next-1))
 	if err != nil {
 		return l, err
 	}

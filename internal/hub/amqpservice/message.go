@@ -6,7 +6,7 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqpmsg"
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -17,7 +17,7 @@ type form struct {
 }
 
 // fill returns the message of an event, until the next call.
-func (f *form) fill(e *eventlog.Event) *amqp10.Message {
+func (f *form) fill(e *storage.Event) *amqp10.Message {
 	out := f.message.Fill(&e.Message, amqpmsg.Application)
 	var enqueued any = e.Enqueued.UTC().Truncate(time.Millisecond)
 	out.Annotations = append(out.Annotations,

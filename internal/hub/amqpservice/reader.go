@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 )
 
 // A reader sends the events of a partition on a link. It holds at most what the log
@@ -28,8 +28,8 @@ type reader struct {
 	credit chan struct{} // has room for one
 
 	mu     sync.Mutex
-	log    *eventlog.Reader
-	queue  []eventlog.Event // read and not sent
+	log    storage.EventReader
+	queue  []storage.Event // read and not sent
 	form   form
 	failed error
 }
@@ -214,7 +214,7 @@ func (r *reader) fail(err error) {
 	case errors.Is(err, net.ErrClosed):
 	case errors.As(err, &wire): // of the link, or an event is too large for it
 		r.sender.CloseWith(wire)
-	case errors.Is(err, eventlog.ErrClosed):
+	case errors.Is(err, storage.ErrClosed):
 		r.sender.CloseWith(amqp10.Errorf(amqp10.ErrDetachForced, "the hub stops"))
 	default:
 		r.desk.service.opt.Log.Error("amqpservice: a reader was ended", "partition", r.partition, "err", err)

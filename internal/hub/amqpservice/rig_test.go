@@ -18,8 +18,7 @@ import (
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
-	"sluice/internal/hub/notices"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -34,14 +33,14 @@ const (
 	deviceKey  = iot.Secret("ZGV2aWNlLWtleS0xMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 )
 
-func policyOf(name string) (registry.Policy, bool) {
+func policyOf(name string) (storage.Policy, bool) {
 	switch name {
 	case "service":
-		return registry.Policy{Name: name, Rights: registry.ServiceConnect, Primary: serviceKey, Secondary: "b3RoZXI="}, true
+		return storage.Policy{Name: name, Rights: storage.ServiceConnect, Primary: serviceKey, Secondary: "b3RoZXI="}, true
 	case "device":
-		return registry.Policy{Name: name, Rights: registry.DeviceConnect, Primary: deviceKey}, true
+		return storage.Policy{Name: name, Rights: storage.DeviceConnect, Primary: deviceKey}, true
 	}
-	return registry.Policy{}, false
+	return storage.Policy{}, false
 }
 
 // A rig is a service with everything below it, in memory.
@@ -115,14 +114,14 @@ func (noDevices) Connect(context.Context, iot.Credentials, iot.Client) (iot.Sess
 
 func (r *rig) SendCommand(id iot.Identity, m iot.Message) error { return r.commands.Send(id, m) }
 
-func (r *rig) Feedback() *commands.Feedback {
+func (r *rig) Feedback() storage.Notices[storage.FeedbackRecord] {
 	if r.commands == nil {
 		return nil // for links that never ask for any
 	}
-	return r.commands.Feedback
+	return r.commands.Feedback()
 }
 
-func (r *rig) FileNotifications() *notices.Queue[files.Notification] { return nil }
+func (r *rig) FileNotifications() storage.Notices[files.Notification] { return nil }
 
 // patience is how long a test waits for what should come at once.
 func patience(t testing.TB) context.Context {

@@ -9,11 +9,8 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
-	"sluice/internal/hub/commands"
-	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
-	"sluice/internal/hub/notices"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -25,19 +22,19 @@ const EventHub = "sluice-hub"
 
 // A Hub is what the service does for its applications.
 type Hub interface {
-	// SendCommand stores a command; see [commands.Store.Send].
+	// SendCommand stores a command; see [storage.Commands].
 	SendCommand(target iot.Identity, m iot.Message) error
-	Feedback() *commands.Feedback
+	Feedback() storage.Notices[storage.FeedbackRecord]
 	// FileNotifications is what is to be told of files; nil: nothing ever.
-	FileNotifications() *notices.Queue[files.Notification]
+	FileNotifications() storage.Notices[files.Notification]
 }
 
 // Options describe a Service. Hub, Events, Policy and Hosts are required.
 type Options struct {
 	Hub    Hub
-	Events *eventlog.Log
+	Events storage.Events
 	// Policy finds a shared access policy.
-	Policy func(name string) (registry.Policy, bool)
+	Policy func(name string) (storage.Policy, bool)
 	// Hosts are the hub's names, as tokens carry them. The first is where links to
 	// messages/events are redirected.
 	Hosts []string

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -69,14 +70,14 @@ func (f *fixture) send(body string, system ...iot.SystemValue) {
 
 // A reader notes what it is delivered.
 type reader struct {
-	*Receiver
+	iot.Subscription
 	mu  sync.Mutex
 	got []iot.Delivery
 }
 
 func (f *fixture) read(grant int) *reader {
 	r := &reader{}
-	r.Receiver = f.Receive(dev, func(d iot.Delivery) {
+	r.Subscription = f.Receive(dev, func(d iot.Delivery) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.got = append(r.got, d)
@@ -112,7 +113,7 @@ func (f *fixture) settle(r *reader, i int, outcome iot.Outcome) {
 }
 
 func (f *fixture) feedback() (list []string) {
-	lease, _ := f.Feedback.Take(100)
+	lease, _ := f.Feedback().Take(100)
 	if lease == nil {
 		return nil
 	}
@@ -229,7 +230,7 @@ func TestTimesAreNotFinerThanClientsRead(t *testing.T) {
 			t.Errorf("enqueued at %v, %v", enqueued, err)
 		}
 		f.settle(r, 0, iot.Complete)
-		lease, _ := f.Feedback.Take(1)
+		lease, _ := f.Feedback().Take(1)
 		if lease == nil || lease.Records[0].EnqueuedTime.Nanosecond() != 123_456_700 {
 			t.Errorf("feedback of %+v", lease)
 		}
@@ -241,8 +242,8 @@ func TestFeedbackThatIsNotTakenComesAgain(t *testing.T) {
 	f := open(t, vfs.NewMem())
 	f.send("a", iot.SystemValue{Name: iot.Ack, Value: "full"})
 	f.settle(f.read(1), 0, iot.Complete)
-	lease, _ := f.Feedback.Take(10)
-	if again, _ := f.Feedback.Take(10); again != nil {
+	lease, _ := f.Feedback().Take(10)
+	if again, _ := f.Feedback().Take(10); again != nil {
 		t.Error("two readers have the same record")
 	}
 	lease.Settle(false)
@@ -252,7 +253,7 @@ func TestFeedbackThatIsNotTakenComesAgain(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	f := open(t, vfs.NewMem())
-	for range MaxQueued {
+	for range storage.MaxCommands {
 		f.send("x")
 	}
 	for name, c := range map[string]struct {
@@ -261,7 +262,7 @@ func TestRefusals(t *testing.T) {
 		want code.Code
 	}{
 		"one too many":     {dev, iot.Message{}, code.QueueDepthExceeded},
-		"too large":        {dev, iot.Message{Body: make([]byte, MaxSize+1)}, code.MessageTooLarge},
+		"too large":        {dev, iot.Message{Body: make([]byte, storage.MaxCommandSize+1)}, code.MessageTooLarge},
 		"nobody":           {iot.DeviceIdentity("nobody"), iot.Message{}, code.DeviceNotFound},
 		"no such module":   {iot.ModuleIdentity("dev", "m"), iot.Message{}, code.ModuleNotFound},
 		"a foreign ack":    {dev, iot.Message{System: iot.System{{Name: iot.Ack, Value: "perhaps"}}}, code.ArgumentInvalid},

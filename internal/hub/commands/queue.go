@@ -15,7 +15,7 @@ import (
 type command struct {
 	header
 	seq   uint64
-	lock  *Receiver // who has it now, or nil
+	lock  *receiver // who has it now, or nil
 	token string
 	until time.Time // end of the lock, by the monotonic clock
 }
@@ -27,7 +27,7 @@ type queue struct {
 	id       iot.Identity
 	commands []*command
 	arriving int // being written
-	receiver *Receiver
+	receiver *receiver
 }
 
 // add puts a command where its number belongs.
@@ -85,14 +85,14 @@ func (q *queue) expire() error {
 
 // A delivery is on its way to a receiver.
 type delivery struct {
-	to *Receiver
+	to *receiver
 	c  *command
 	iot.Delivery
 }
 
 // match locks commands for the receiver, as many as it has granted. It returns
 // the receiver if that is to be served, which the caller does without the lock.
-func (q *queue) match() *Receiver {
+func (q *queue) match() *receiver {
 	r := q.receiver
 	if r == nil {
 		return nil
@@ -122,7 +122,7 @@ func (q *queue) match() *Receiver {
 
 // serve hands a receiver what is pending, in order: one goroutine at a time does
 // so for each receiver, and no lock is held over it.
-func (s *Store) serve(r *Receiver) {
+func (s *Store) serve(r *receiver) {
 	for r != nil {
 		s.mu.Lock()
 		list := r.pending
@@ -196,8 +196,8 @@ func (s *Store) stamp(d *delivery, h header) {
 	}
 }
 
-// A Receiver is an identity's subscription to its commands.
-type Receiver struct {
+// A receiver is an identity's subscription to its commands.
+type receiver struct {
 	store *Store
 	id    iot.Identity
 	hand  func(iot.Delivery)
@@ -209,26 +209,26 @@ type Receiver struct {
 	closed  bool
 }
 
-var _ iot.Subscription = (*Receiver)(nil)
+var _ iot.Subscription = (*receiver)(nil)
 
 // Receive makes deliver the receiver of an identity's commands, in the place of
 // one before. deliver is called as often as was granted; it must return soon.
-func (s *Store) Receive(id iot.Identity, deliver func(iot.Delivery)) *Receiver {
+func (s *Store) Receive(id iot.Identity, deliver func(iot.Delivery)) iot.Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queue(id)
 	if q.receiver != nil {
 		q.receiver.abandon(q)
 	}
-	q.receiver = &Receiver{store: s, id: id, hand: deliver}
+	q.receiver = &receiver{store: s, id: id, hand: deliver}
 	return q.receiver
 }
 
 // Grant allows n more deliveries.
-func (r *Receiver) Grant(n int) {
+func (r *receiver) Grant(n int) {
 	s := r.store
 	s.mu.Lock()
-	var ready *Receiver
+	var ready *receiver
 	if !r.closed {
 		r.credit += n
 		ready = s.queue(r.id).match()
@@ -238,7 +238,7 @@ func (r *Receiver) Grant(n int) {
 }
 
 // Revoke withdraws what was granted and not used.
-func (r *Receiver) Revoke() int {
+func (r *receiver) Revoke() int {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	n := r.credit
@@ -247,7 +247,7 @@ func (r *Receiver) Revoke() int {
 }
 
 // Close ends the subscription. What was not settled comes again.
-func (r *Receiver) Close() {
+func (r *receiver) Close() {
 	s := r.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,7 +263,7 @@ func (r *Receiver) Close() {
 }
 
 // abandon gives back what the receiver has. The store's lock is held.
-func (r *Receiver) abandon(q *queue) {
+func (r *receiver) abandon(q *queue) {
 	r.closed, r.credit, r.pending = true, 0, nil
 	for _, c := range q.commands {
 		if c.lock == r {
@@ -282,7 +282,7 @@ func (s *Store) Settle(id iot.Identity, token string, outcome iot.Outcome) error
 	return err
 }
 
-func (s *Store) settle(id iot.Identity, token string, outcome iot.Outcome) (*Receiver, error) {
+func (s *Store) settle(id iot.Identity, token string, outcome iot.Outcome) (*receiver, error) {
 	q := s.queues[id]
 	var c *command
 	if q != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -113,8 +114,8 @@ func (c *command) wants(r result) bool {
 	return c.ack == ackNegative || c.ack == ackFull
 }
 
-func (c *command) record(id iot.Identity, r result, now time.Time) Record {
-	return Record{
+func (c *command) record(id iot.Identity, r result, now time.Time) storage.FeedbackRecord {
+	return storage.FeedbackRecord{
 		OriginalMessageID:  c.messageID,
 		Description:        string(r),
 		DeviceGenerationID: c.generation,

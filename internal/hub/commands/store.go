@@ -12,14 +12,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/documents"
 	"sluice/internal/hub/notices"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
 // IoT Hub's limits and defaults.
 const (
-	MaxQueued     = 50        // commands of one identity
-	MaxSize       = 64 << 10  // bytes of one command
 	MaxDeliveries = 10        // after which a command is given up
 	DefaultTTL    = time.Hour // of a command that names no expiry
 	MaxTTL        = 48 * time.Hour
@@ -43,12 +43,14 @@ type Options struct {
 type Store struct {
 	db       *pebble.DB
 	opt      Options
-	Feedback *Feedback
+	feedback *feedback
 
 	mu     sync.Mutex
 	queues map[iot.Identity]*queue // those that hold a command or have a receiver
 	last   uint64                  // sequence number
 }
+
+var _ storage.Commands = (*Store)(nil)
 
 // Open reads the commands that are in db, which stays the caller's to close,
 // after the last use of the Store.
@@ -70,7 +72,7 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 		return nil, fmt.Errorf("open commands: %w", err)
 	}
 	var err error
-	s.Feedback, err = notices.Open[Record](db, notices.Options{Kind: feedbackKey, Now: opt.Now, Log: opt.Log})
+	s.feedback, err = notices.Open[storage.FeedbackRecord](documents.New(db), notices.Options{Kind: feedbackKey, Now: opt.Now, Log: opt.Log})
 	if err != nil {
 		return nil, fmt.Errorf("open feedback: %w", err)
 	}
@@ -155,8 +157,8 @@ func notFound(id iot.Identity) error {
 
 // admit checks a command and finds when it expires.
 func (s *Store) admit(id iot.Identity, generation string, m *iot.Message) (header, error) {
-	if n := m.Size(); n > MaxSize {
-		return header{}, code.Errorf(code.MessageTooLarge, "command", id, "it has %d bytes; the limit is %d", n, MaxSize)
+	if n := m.Size(); n > storage.MaxCommandSize {
+		return header{}, code.Errorf(code.MessageTooLarge, "command", id, "it has %d bytes; the limit is %d", n, storage.MaxCommandSize)
 	}
 	now := s.opt.Now()
 	h := header{generation: generation, enqueued: now, expires: now.Add(s.opt.TTL)}
@@ -179,8 +181,8 @@ func (s *Store) reserve(id iot.Identity, h header) (*command, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queue(id)
-	if len(q.commands)+q.arriving >= MaxQueued {
-		return nil, code.Errorf(code.QueueDepthExceeded, "command", id, "its queue holds %d commands, the limit", MaxQueued)
+	if len(q.commands)+q.arriving >= storage.MaxCommands {
+		return nil, code.Errorf(code.QueueDepthExceeded, "command", id, "its queue holds %d commands, the limit", storage.MaxCommands)
 	}
 	q.arriving++
 	s.last++
@@ -227,7 +229,7 @@ func (s *Store) end(q *queue, ended []*command, why result) error {
 	}
 	b := s.db.NewBatch()
 	defer b.Close() //nolint:errcheck // committed, or given up
-	var records []Record
+	var records []storage.FeedbackRecord
 	for _, c := range ended {
 		if err := b.Delete(keyOf(q.id, c.seq), nil); err != nil {
 			return failed(q.id, err)
@@ -236,14 +238,18 @@ func (s *Store) end(q *queue, ended []*command, why result) error {
 			records = append(records, c.record(q.id, why, s.opt.Now()))
 		}
 	}
-	entries, err := s.Feedback.Add(b, records...)
+	var told storage.Batch
+	entries, err := s.feedback.Add(&told, records...)
+	if err == nil {
+		err = documents.Append(b, told)
+	}
 	if err == nil {
 		err = b.Commit(pebble.Sync)
 	}
 	if err != nil {
 		return failed(q.id, err)
 	}
-	s.Feedback.Show(entries)
+	s.feedback.Show(entries)
 	q.remove(ended)
 	s.tidy(q)
 	return nil
@@ -274,14 +280,14 @@ func (s *Store) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.sweep()
-			s.Feedback.Sweep()
+			s.feedback.Sweep()
 		}
 	}
 }
 
 func (s *Store) sweep() {
 	s.mu.Lock()
-	var ready []*Receiver
+	var ready []*receiver
 	for _, q := range s.queues {
 		if err := q.expire(); err != nil {
 			s.opt.Log.Error("expired commands are kept: they could not be removed", "identity", q.id, "err", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/documents"
 	"sluice/internal/service"
 	"sluice/internal/twin"
 )
@@ -33,7 +34,7 @@ func openStore(t *testing.T, fs vfs.FS) (*Store, *pebble.DB) {
 			t.Error(err)
 		}
 	})
-	s, err := Open(db, nil)
+	s, err := Open(documents.New(db), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

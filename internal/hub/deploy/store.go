@@ -3,7 +3,6 @@ package deploy
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,10 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/query"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -22,8 +20,8 @@ import (
 // A Store holds the configurations of one hub. Its methods may be called from any
 // goroutine.
 type Store struct {
-	db  *pebble.DB
-	now func() time.Time
+	docs storage.Documents
+	now  func() time.Time
 
 	changing sync.Mutex // held by who changes, over the fsync
 
@@ -33,13 +31,12 @@ type Store struct {
 	changed func()
 }
 
-// Open reads the configurations that are in db, which stays the caller's to close,
-// after the last use of the Store. A nil now is time.Now.
-func Open(db *pebble.DB, now func() time.Time) (*Store, error) {
+// Open reads the configurations that are in docs. A nil now is time.Now.
+func Open(docs storage.Documents, now func() time.Time) (*Store, error) {
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: db, now: now, entries: map[string]*entry{}, changed: func() {}}
+	s := &Store{docs: docs, now: now, entries: map[string]*entry{}, changed: func() {}}
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("open configurations: %w", err)
 	}
@@ -57,29 +54,20 @@ type record struct {
 	Configuration service.Configuration `json:"configuration"`
 }
 
-func (s *Store) load() (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{configurationKey}, UpperBound: []byte{configurationKey + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
+func (s *Store) load() error {
+	return s.docs.Scan([]byte{configurationKey}, []byte{configurationKey + 1}, func(key, value []byte) (bool, error) {
 		var r record
 		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("key %q: %w", it.Key(), err)
+			return false, fmt.Errorf("key %q: %w", key, err)
 		}
 		e, err := parse(r.Configuration)
 		if err != nil {
-			return fmt.Errorf("key %q: %w", it.Key(), err)
+			return false, fmt.Errorf("key %q: %w", key, err)
 		}
 		e.revision = r.Revision
 		s.entries[e.form.ID] = e
-	}
-	return it.Error()
+		return true, nil
+	})
 }
 
 // rank sorts the entries. s.mu is held, or the store is being opened.
@@ -174,7 +162,7 @@ func (s *Store) Delete(id, ifMatch string) error {
 	if _, err := s.match(id, ifMatch); err != nil {
 		return err
 	}
-	if err := s.db.Delete(keyOf(id), pebble.Sync); err != nil {
+	if err := s.docs.Write(storage.Batch{{Key: keyOf(id)}}); err != nil {
 		return unstored(err)
 	}
 	s.show(id, nil)
@@ -211,7 +199,7 @@ func (s *Store) put(e *entry, revision int64) (service.Configuration, error) {
 	e.form.Metrics.Results = nil
 	value, err := json.Marshal(record{revision, e.form})
 	if err == nil {
-		err = s.db.Set(keyOf(e.form.ID), value, pebble.Sync)
+		err = s.docs.Write(storage.Batch{{Key: keyOf(e.form.ID), Value: value}})
 	}
 	if err != nil {
 		return e.form, unstored(err)

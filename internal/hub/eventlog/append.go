@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -22,11 +23,11 @@ const (
 // The messages may be changed once Append has returned. It waits only while
 // [Options.MaxPendingBytes] are pending.
 func (l *Log) Append(sender iot.Identity, batch []iot.Message, done func(error)) {
-	l.AppendFrom(Telemetry, sender, batch, done)
+	l.AppendFrom(storage.Telemetry, sender, batch, done)
 }
 
 // AppendFrom is Append for events of any source.
-func (l *Log) AppendFrom(source Source, sender iot.Identity, batch []iot.Message, done func(error)) {
+func (l *Log) AppendFrom(source storage.Source, sender iot.Identity, batch []iot.Message, done func(error)) {
 	data, ends, err := encode(batch)
 	if err != nil {
 		done(err)
@@ -41,7 +42,7 @@ func (l *Log) AppendFrom(source Source, sender iot.Identity, batch []iot.Message
 // An op is one Append on its way to the disk.
 type op struct {
 	partition *partition
-	source    Source
+	source    storage.Source
 	data      []byte
 	ends      []int
 	done      func(error)
@@ -171,7 +172,7 @@ func (l *Log) apply(c *commit, commits chan<- *commit) {
 func (l *Log) fill(c *commit) bool {
 	if l.space.low() {
 		for _, o := range c.ops {
-			o.err = ErrNoSpace
+			o.err = storage.ErrNoSpace
 		}
 		return false
 	}

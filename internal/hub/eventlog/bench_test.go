@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -89,7 +90,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 	p := l.PartitionOf(iot.DeviceIdentity("dev1"))
-	r := mustRead(b, l, p, Earliest())
+	r := mustRead(b, l, p, storage.Earliest())
 	b.ReportAllocs()
 	b.SetBytes(256)
 	b.ResetTimer()
@@ -99,7 +100,7 @@ func BenchmarkRead(b *testing.B) {
 			b.Fatal(err)
 		}
 		if len(events) == 0 {
-			r = mustRead(b, l, p, Earliest())
+			r = mustRead(b, l, p, storage.Earliest())
 		}
 		n += len(events)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -209,7 +210,7 @@ func (c *cut) verify(t testing.TB, opt Options) {
 // compare checks that a partition holds whole batches that were given, in order.
 func (c *cut) compare(t testing.TB, l *Log, p int, found map[string]bool) {
 	t.Helper()
-	texts := textsOf(all(t, l, p, Earliest()))
+	texts := textsOf(all(t, l, p, storage.Earliest()))
 	last := -1
 	for len(texts) > 0 {
 		number, ok := c.then.given[texts[0]]
@@ -350,7 +351,7 @@ func TestD3_PowerCutDuringRetention(t *testing.T) {
 			continue
 		}
 		for p := range l.Partitions() {
-			events := all(t, l, p, Earliest())
+			events := all(t, l, p, storage.Earliest())
 			s := must(l.Stats(p))
 			if s.Next > ends[p] || int(s.Next-s.First) != len(events) {
 				t.Errorf("%s: partition %d: %+v with %d events, at most to %d", c.at, p, s, len(events), ends[p])

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -25,19 +26,19 @@ func TestF1_LittleSpaceLeft(t *testing.T) {
 	l := open(t, Options{FS: mem, Partitions: 1, MinFree: 1 << 20})
 	mustPut(t, l, "dev1", "before")
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1<<20 - 1})
-	eventually(t, "appends to be refused", func() bool { return errors.Is(put(l, "dev1", "x"), ErrNoSpace) })
-	before := len(all(t, l, 0, Earliest()))
+	eventually(t, "appends to be refused", func() bool { return errors.Is(put(l, "dev1", "x"), storage.ErrNoSpace) })
+	before := len(all(t, l, 0, storage.Earliest()))
 	for range 10 {
-		if err := put(l, "dev1", "refused"); !errors.Is(err, ErrNoSpace) {
+		if err := put(l, "dev1", "refused"); !errors.Is(err, storage.ErrNoSpace) {
 			t.Fatalf("an append with little space left: %v", err)
 		}
 	}
-	if after := len(all(t, l, 0, Earliest())); after != before {
+	if after := len(all(t, l, 0, storage.Earliest())); after != before {
 		t.Errorf("%d refused events are stored", after-before)
 	}
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30})
 	eventually(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
-	events := all(t, l, 0, Earliest())
+	events := all(t, l, 0, storage.Earliest())
 	if last := textsOf(events)[len(events)-1]; last != "after" {
 		t.Errorf("the last event is %q", last)
 	}
@@ -61,7 +62,7 @@ func TestF1_TheDiskFillsUpUnderAWrite(t *testing.T) {
 		result <- err
 	})
 	eventually(t, "the log to notice", func() bool { return l.space.short.Load() })
-	if got := len(all(t, l, 0, Earliest())); got != 1 {
+	if got := len(all(t, l, 0, storage.Earliest())); got != 1 {
 		t.Errorf("%d events are readable, want 1", got)
 	}
 	waiting.Store(false)
@@ -73,7 +74,7 @@ func TestF1_TheDiskFillsUpUnderAWrite(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	texts := textsOf(all(t, open(t, Options{FS: mem}), 0, Earliest()))
+	texts := textsOf(all(t, open(t, Options{FS: mem}), 0, storage.Earliest()))
 	if texts[0] != "before" || texts[1] != "waits" || texts[len(texts)-1] != "after" {
 		t.Errorf("events %v", texts)
 	}
@@ -89,7 +90,7 @@ func TestF2_TheDiskIsFullForATable(t *testing.T) {
 	flushed := make(chan error, 1)
 	go func() { flushed <- l.db.Flush() }()
 	eventually(t, "the log to notice", func() bool { return l.space.short.Load() })
-	wantTexts(t, all(t, l, 0, Earliest()), texts)
+	wantTexts(t, all(t, l, 0, storage.Earliest()), texts)
 	disk.set(nil)
 	if err := <-flushed; err != nil {
 		t.Fatal(err)
@@ -128,7 +129,7 @@ func TestF3_AFailedSyncIsFinal(t *testing.T) {
 	if !errors.As(l.Err(), &fatal) || !errors.As(l.Close(), &fatal) {
 		t.Errorf("Err = %v", l.Err())
 	}
-	wantTexts(t, all(t, open(t, Options{FS: mem.CrashClone(vfs.CrashCloneCfg{})}), 0, Earliest()), texts)
+	wantTexts(t, all(t, open(t, Options{FS: mem.CrashClone(vfs.CrashCloneCfg{})}), 0, storage.Earliest()), texts)
 }
 
 func TestF3_AReaderOfAFailedLogLearnsWhy(t *testing.T) {
@@ -136,7 +137,7 @@ func TestF3_AReaderOfAFailedLogLearnsWhy(t *testing.T) {
 	disk := newFaults(vfs.NewMem())
 	l := open(t, Options{FS: disk, Partitions: 1})
 	result := make(chan error, 1)
-	r := mustRead(t, l, 0, Latest())
+	r := mustRead(t, l, 0, storage.Latest())
 	go func() {
 		_, err := r.Read(t.Context(), 1)
 		result <- err
@@ -160,7 +161,7 @@ func TestF4_AReadError(t *testing.T) {
 	l = open(t, Options{FS: disk})
 	disk.fail(func(op errorfs.Op) bool { return isTable(op.Path) && op.Kind == errorfs.OpFileReadAt }, syscall.EIO)
 	var damaged *DamagedError
-	r, err := l.Reader(0, Earliest())
+	r, err := l.Reader(0, storage.Earliest())
 	if err == nil {
 		_, err = r.Read(t.Context(), 1000)
 	}
@@ -169,7 +170,7 @@ func TestF4_AReadError(t *testing.T) {
 	}
 	mustPut(t, l, "dev1", "more")
 	disk.set(nil)
-	if got := len(all(t, l, 0, Earliest())); got != 101 {
+	if got := len(all(t, l, 0, storage.Earliest())); got != 101 {
 		t.Errorf("%d events are there after the disk is well again", got)
 	}
 }
@@ -182,7 +183,7 @@ func TestF6_ASlowSyncHoldsUpNoReader(t *testing.T) {
 	release := disk.stall(syncOfLog)
 	result := make(chan error, 1)
 	l.Append(iot.DeviceIdentity("dev1"), []iot.Message{message("slow")}, func(err error) { result <- err })
-	wantTexts(t, all(t, l, 0, Earliest()), texts) // and "slow" is not there: it is not durable
+	wantTexts(t, all(t, l, 0, storage.Earliest()), texts) // and "slow" is not there: it is not durable
 	release()
 	if err := <-result; err != nil {
 		t.Fatal(err)

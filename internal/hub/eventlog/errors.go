@@ -1,18 +1,7 @@
 package eventlog
 
 import (
-	"errors"
 	"fmt"
-)
-
-var (
-	// ErrNoSpace means that the disk has less than [Options.MinFree] left. It
-	// passes by itself when space returns.
-	ErrNoSpace = errors.New("eventlog: no space left on disk")
-	// ErrClosed is returned after [Log.Close].
-	ErrClosed = errors.New("eventlog: closed")
-	// ErrNoPartition means that the log has no partition of that number.
-	ErrNoPartition = errors.New("eventlog: no such partition")
 )
 
 // A FatalError says that the disk failed in a way after which nothing that the

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -74,41 +75,6 @@ func (o *Options) fill() {
 	}
 }
 
-// Source says what an event tells of, as the property iothub-message-source does.
-type Source byte
-
-// The sources. Their numbers are stored.
-const (
-	Telemetry       Source = 1 // a message of a device or module
-	TwinChange      Source = 2
-	Lifecycle       Source = 3 // an identity was registered or deleted
-	ConnectionState Source = 4
-)
-
-var sourceNames = map[Source]string{
-	Telemetry: "Telemetry", TwinChange: "twinChangeEvents",
-	Lifecycle: "deviceLifecycleEvents", ConnectionState: "deviceConnectionStateEvents",
-}
-
-// String is the value of iothub-message-source.
-func (s Source) String() string {
-	if name := sourceNames[s]; name != "" {
-		return name
-	}
-	return fmt.Sprintf("Source(%d)", byte(s))
-}
-
-// An Event is one stored message. The message's own system properties say nothing
-// of when and where it was stored; the fields do.
-type Event struct {
-	Partition int
-	Sequence  uint64 // counts from 0 within the partition, without gaps
-	Offset    uint64 // bytes stored before it in the partition
-	Enqueued  time.Time
-	Source    Source
-	Message   iot.Message
-}
-
 // A Log is an open event log. Its methods may be called from any goroutine.
 type Log struct {
 	dir        string
@@ -128,6 +94,8 @@ type Log struct {
 	reading sync.RWMutex // held for reading while the database is used
 	closed  bool
 }
+
+var _ storage.Events = (*Log)(nil)
 
 // Open opens the log in dir, and makes it if there is none; dir's parent must
 // exist. Pebble's own lock keeps other processes out. It takes time by the number
@@ -249,7 +217,7 @@ func (l *Log) Close() error {
 	if again {
 		return l.Err()
 	}
-	l.inbox.close(ErrClosed)
+	l.inbox.close(storage.ErrClosed)
 	l.end()
 	if l.Err() == nil {
 		l.group.Wait()

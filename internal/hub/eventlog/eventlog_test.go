@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -32,7 +33,7 @@ func TestADevicesEventsAreInOnePartitionInOrder(t *testing.T) {
 	group.Wait()
 	next := make(map[string]int)
 	for p := range l.Partitions() {
-		for _, text := range textsOf(all(t, l, p, Earliest())) {
+		for _, text := range textsOf(all(t, l, p, storage.Earliest())) {
 			device, n, _ := strings.Cut(text, ":")
 			if n != fmt.Sprint(next[device]) {
 				t.Fatalf("%s comes where %d should", text, next[device])
@@ -74,7 +75,7 @@ func TestEventsSurviveARestart(t *testing.T) {
 		want = append(want, fmt.Sprint("one", restart), fmt.Sprint("two", restart))
 		mustPut(t, l, "dev1", want[2*restart:]...)
 		p := l.PartitionOf(iot.DeviceIdentity("dev1"))
-		before := all(t, l, p, Earliest())
+		before := all(t, l, p, storage.Earliest())
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,7 @@ func TestEventsSurviveARestart(t *testing.T) {
 		if l.Partitions() != 2 {
 			t.Fatalf("%d partitions", l.Partitions())
 		}
-		after := all(t, l, p, Earliest())
+		after := all(t, l, p, storage.Earliest())
 		wantTexts(t, after, want)
 		for i := range after {
 			if after[i].Offset != before[i].Offset || !after[i].Enqueued.Equal(before[i].Enqueued) {
@@ -128,7 +129,7 @@ func TestAppendsAreCalledBackInOrderAndShareAnFsync(t *testing.T) {
 func TestABatchIsWhole(t *testing.T) {
 	l := open(t, Options{})
 	p := l.PartitionOf(iot.DeviceIdentity("dev1"))
-	r := mustRead(t, l, p, Earliest())
+	r := mustRead(t, l, p, storage.Earliest())
 	batch := []iot.Message{message("a"), message("b"), message("c")}
 	done := make(chan error, 1)
 	l.Append(iot.ModuleIdentity("dev1", "m"), batch, func(err error) { done <- err })
@@ -144,7 +145,7 @@ func TestABatchIsWhole(t *testing.T) {
 	}
 	wantTexts(t, events, []string{"a", "b", "c"})
 	mustPut(t, l, "dev1") // a batch of none is stored at once
-	if got := all(t, l, p, Earliest()); len(got) != 3 {
+	if got := all(t, l, p, storage.Earliest()); len(got) != 3 {
 		t.Errorf("an empty batch has left %d events", len(got))
 	}
 }
@@ -154,7 +155,7 @@ func TestAFollowingReaderSeesEverythingOnce(t *testing.T) {
 	const n, readers = 500, 4
 	var group sync.WaitGroup
 	for range readers {
-		r := mustRead(t, l, 0, Latest())
+		r := mustRead(t, l, 0, storage.Latest())
 		group.Go(func() {
 			for next := uint64(0); next < n; {
 				events, err := r.Read(t.Context(), 13)
@@ -184,7 +185,7 @@ func TestAFollowingReaderSeesEverythingOnce(t *testing.T) {
 
 func TestAReaderThatWaitsCanBeCalledOff(t *testing.T) {
 	l := open(t, Options{Partitions: 1})
-	r := mustRead(t, l, 0, Earliest())
+	r := mustRead(t, l, 0, storage.Earliest())
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() {
@@ -202,7 +203,7 @@ func TestAReaderThatWaitsCanBeCalledOff(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-result; !errors.Is(err, ErrClosed) {
+	if err := <-result; !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("a reader of a closed log: %v", err)
 	}
 	if _, err := r.Poll(1); err != nil {
@@ -213,17 +214,17 @@ func TestAReaderThatWaitsCanBeCalledOff(t *testing.T) {
 func TestAClosedLogRefuses(t *testing.T) {
 	l := open(t, Options{Partitions: 1})
 	mustPut(t, l, "dev1", "a")
-	r := mustRead(t, l, 0, Earliest())
+	r := mustRead(t, l, 0, storage.Earliest())
 	if err := errors.Join(l.Close(), l.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := put(l, "dev1", "b"); !errors.Is(err, ErrClosed) {
+	if err := put(l, "dev1", "b"); !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("Append: %v", err)
 	}
-	if _, err := r.Read(t.Context(), 1); !errors.Is(err, ErrClosed) {
+	if _, err := r.Read(t.Context(), 1); !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("Read: %v", err)
 	}
-	if _, err := l.Reader(0, AtOffset(1)); !errors.Is(err, ErrClosed) {
+	if _, err := l.Reader(0, storage.AtOffset(1)); !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("Reader: %v", err)
 	}
 }
@@ -245,7 +246,7 @@ func TestCloseStoresWhatIsPending(t *testing.T) {
 	if stored != 1000 {
 		t.Errorf("%d of 1000 appends were called back with nil by the time of Close", stored)
 	}
-	if n := len(all(t, open(t, Options{FS: fs}), 0, Earliest())); n != 1000 {
+	if n := len(all(t, open(t, Options{FS: fs}), 0, storage.Earliest())); n != 1000 {
 		t.Errorf("%d are there", n)
 	}
 }
@@ -367,7 +368,7 @@ func TestD8_ADamagedEventIsNotDelivered(t *testing.T) {
 		return errors.Join(closer.Close(), db.Set(key, changed, pebble.Sync))
 	})
 	l = open(t, Options{FS: fs})
-	r := mustRead(t, l, 0, Earliest())
+	r := mustRead(t, l, 0, storage.Earliest())
 	events, err := r.Read(t.Context(), 100)
 	if err != nil || len(events) != 6 {
 		t.Fatalf("read %d events before the damaged one, %v", len(events), err)
@@ -379,7 +380,7 @@ func TestD8_ADamagedEventIsNotDelivered(t *testing.T) {
 	if r.Next() != 6 {
 		t.Errorf("the reader stands at %d", r.Next())
 	}
-	if got := all(t, l, 0, AtSequence(7)); len(got) != 3 {
+	if got := all(t, l, 0, storage.AtSequence(7)); len(got) != 3 {
 		t.Errorf("%d events after it can be read", len(got))
 	}
 	mustPut(t, l, "dev1", "more")
@@ -388,14 +389,14 @@ func TestD8_ADamagedEventIsNotDelivered(t *testing.T) {
 func TestThereIsNoSuchPartition(t *testing.T) {
 	l := open(t, Options{Partitions: 2})
 	for _, p := range []int{-1, 2} {
-		if _, err := l.Reader(p, Earliest()); !errors.Is(err, ErrNoPartition) {
+		if _, err := l.Reader(p, storage.Earliest()); !errors.Is(err, storage.ErrNoPartition) {
 			t.Errorf("Reader(%d): %v", p, err)
 		}
-		if _, err := l.Stats(p); !errors.Is(err, ErrNoPartition) {
+		if _, err := l.Stats(p); !errors.Is(err, storage.ErrNoPartition) {
 			t.Errorf("Stats(%d): %v", p, err)
 		}
 	}
-	if s, err := l.Stats(1); err != nil || s != (Stats{Partition: 1}) {
+	if s, err := l.Stats(1); err != nil || s != (storage.Stats{Partition: 1}) {
 		t.Errorf("an empty partition: %+v, %v", s, err)
 	}
 }

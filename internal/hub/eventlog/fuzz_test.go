@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -16,7 +17,7 @@ func seedRecord(t testing.TB, sequence uint64, m iot.Message) (key, value []byte
 	}
 	key = eventKey(3, sequence)
 	value = make([]byte, headerLen+len(data))
-	putRecord(value, key, header{source: Telemetry, enqueued: 1_700_000_000_000_000, latest: 1_700_000_000_000_001, offset: 12345}, data)
+	putRecord(value, key, header{source: storage.Telemetry, enqueued: 1_700_000_000_000_000, latest: 1_700_000_000_000_001, offset: 12345}, data)
 	return key, value
 }
 

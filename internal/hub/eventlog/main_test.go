@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -136,7 +137,7 @@ func fill(t testing.TB, l *Log, device string, n int) (texts []string) {
 	return texts
 }
 
-func mustRead(t testing.TB, l *Log, partition int, from Position) *Reader {
+func mustRead(t testing.TB, l *Log, partition int, from storage.Position) storage.EventReader {
 	t.Helper()
 	r, err := l.Reader(partition, from)
 	if err != nil {
@@ -147,7 +148,7 @@ func mustRead(t testing.TB, l *Log, partition int, from Position) *Reader {
 
 // all reads what is durable from a position on, and checks what holds of every
 // log: sequence numbers without gaps, offsets that grow, messages as they were.
-func all(t testing.TB, l *Log, partition int, from Position) (events []Event) {
+func all(t testing.TB, l *Log, partition int, from storage.Position) (events []storage.Event) {
 	t.Helper()
 	r := mustRead(t, l, partition, from)
 	for {
@@ -161,7 +162,7 @@ func all(t testing.TB, l *Log, partition int, from Position) (events []Event) {
 		events = append(events, more...)
 	}
 	for i, e := range events {
-		if e.Partition != partition || e.Source != Telemetry {
+		if e.Partition != partition || e.Source != storage.Telemetry {
 			t.Errorf("event %d of partition %d: partition %d, source %v", e.Sequence, partition, e.Partition, e.Source)
 		}
 		if text, _ := e.Message.Properties.Get("text"); text != string(e.Message.Body) || e.Message.System.Get(iot.MessageID) != text {
@@ -174,7 +175,7 @@ func all(t testing.TB, l *Log, partition int, from Position) (events []Event) {
 	return events
 }
 
-func textsOf(events []Event) (texts []string) {
+func textsOf(events []storage.Event) (texts []string) {
 	for _, e := range events {
 		texts = append(texts, string(e.Message.Body))
 	}
@@ -195,7 +196,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-func wantTexts(t testing.TB, got []Event, want []string) {
+func wantTexts(t testing.TB, got []storage.Event, want []string) {
 	t.Helper()
 	if fmt.Sprint(textsOf(got)) != fmt.Sprint(want) {
 		t.Fatalf("got %v\nwant %v", textsOf(got), want)

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"sluice/internal/hub/storage"
 	"sync"
 	"time"
 
@@ -111,23 +112,13 @@ func (p *partition) after(n uint64) <-chan struct{} {
 	return p.grown
 }
 
-// Stats describe a partition, in the terms of Event Hubs.
-type Stats struct {
-	First     uint64    // sequence number of the oldest event kept
-	Next      uint64    // sequence number of the event to come; no events if it is First
-	Offset    uint64    // of the event to come
-	Bytes     uint64    // kept
-	LastTime  time.Time // highest enqueued time ever; zero if there never was an event
-	Partition int
-}
-
 // Stats describes what is durable in a partition.
-func (l *Log) Stats(partition int) (Stats, error) {
+func (l *Log) Stats(partition int) (storage.Stats, error) {
 	if partition < 0 || partition >= len(l.partitions) {
-		return Stats{}, fmt.Errorf("%w: %d of %d", ErrNoPartition, partition, len(l.partitions))
+		return storage.Stats{}, fmt.Errorf("%w: %d of %d", storage.ErrNoPartition, partition, len(l.partitions))
 	}
 	first, tail := l.partitions[partition].bounds()
-	s := Stats{
+	s := storage.Stats{
 		Partition: partition, First: first.sequence, Next: tail.sequence,
 		Offset: tail.offset, Bytes: tail.offset - first.offset,
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sluice/internal/hub/storage"
 	"sort"
 	"time"
 
@@ -17,42 +18,6 @@ const (
 	readEvents = 10_000
 )
 
-// A Position says where in a partition a reader begins. The zero Position is the
-// earliest event.
-type Position struct {
-	kind positionKind
-	n    uint64
-	t    time.Time
-}
-
-type positionKind uint8
-
-const (
-	earliest positionKind = iota
-	latest
-	atSequence
-	atOffset
-	atTime
-)
-
-// Earliest is the oldest event that is kept.
-func Earliest() Position { return Position{} }
-
-// Latest is the next event to be stored.
-func Latest() Position { return Position{kind: latest} }
-
-// AtSequence is the first event with at least this sequence number. One that is
-// not there yet is waited for.
-func AtSequence(n uint64) Position { return Position{kind: atSequence, n: n} }
-
-// AtOffset is the first event with at least this offset. One that is not there
-// yet counts as [Latest].
-func AtOffset(n uint64) Position { return Position{kind: atOffset, n: n} }
-
-// AtTime is the first event that was enqueued at t or later, or [Latest]. Where
-// the clock was set back, events enqueued before t may follow it.
-func AtTime(t time.Time) Position { return Position{kind: atTime, t: t} }
-
 // A Reader reads one partition in order. It holds no resources and need not be
 // closed. It is for one goroutine at a time.
 type Reader struct {
@@ -63,27 +28,29 @@ type Reader struct {
 
 // Reader returns a reader of a partition. The error is [ErrNoPartition],
 // [ErrClosed] or a [*DamagedError].
-func (l *Log) Reader(partition int, from Position) (*Reader, error) {
+func (l *Log) Reader(partition int, from storage.Position) (storage.EventReader, error) {
 	if partition < 0 || partition >= len(l.partitions) {
-		return nil, fmt.Errorf("%w: %d of %d", ErrNoPartition, partition, len(l.partitions))
+		return nil, fmt.Errorf("%w: %d of %d", storage.ErrNoPartition, partition, len(l.partitions))
 	}
 	r := &Reader{log: l, p: l.partitions[partition]}
 	var err error
-	r.next, err = r.seek(from)
-	return r, err
+	if r.next, err = r.seek(from); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
-func (r *Reader) seek(from Position) (uint64, error) {
+func (r *Reader) seek(from storage.Position) (uint64, error) {
 	first, tail := r.p.bounds()
-	switch from.kind {
-	case latest:
+	switch from.Start {
+	case storage.StartLatest:
 		return tail.sequence, nil
-	case atSequence:
-		return max(from.n, first.sequence), nil
-	case atOffset:
-		return r.log.find(r.p, first, tail, func(h header) bool { return h.offset >= from.n })
-	case atTime:
-		t := microCeil(from.t)
+	case storage.StartAtSequence:
+		return max(from.N, first.sequence), nil
+	case storage.StartAtOffset:
+		return r.log.find(r.p, first, tail, func(h header) bool { return h.offset >= from.N })
+	case storage.StartAtTime:
+		t := microCeil(from.Time)
 		return r.log.find(r.p, first, tail, func(h header) bool { return h.latest >= t })
 	}
 	return first.sequence, nil
@@ -124,7 +91,7 @@ func (l *Log) header(p *partition, sequence uint64) (header, error) {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
 	if l.closed {
-		return header{}, ErrClosed
+		return header{}, storage.ErrClosed
 	}
 	key := eventKey(p.number, sequence)
 	value, closer, err := l.db.Get(key)
@@ -148,7 +115,7 @@ func (r *Reader) Next() uint64 { return r.next }
 // Read returns the next events, at least one and at most limit, which is positive,
 // and waits for them if need be. The error is ctx's, [ErrClosed], a [*FatalError] or a
 // [*DamagedError]; the reader stays where it is then.
-func (r *Reader) Read(ctx context.Context, limit int) ([]Event, error) {
+func (r *Reader) Read(ctx context.Context, limit int) ([]storage.Event, error) {
 	limit = max(limit, 1)
 	for {
 		events, err := r.Poll(limit)
@@ -166,7 +133,7 @@ func (r *Reader) Read(ctx context.Context, limit int) ([]Event, error) {
 // [Reader.Read].
 func (l *Log) Wait(ctx context.Context, partition int, sequence uint64) error {
 	if partition < 0 || partition >= len(l.partitions) {
-		return fmt.Errorf("%w: %d of %d", ErrNoPartition, partition, len(l.partitions))
+		return fmt.Errorf("%w: %d of %d", storage.ErrNoPartition, partition, len(l.partitions))
 	}
 	return l.wait(ctx, l.partitions[partition], sequence)
 }
@@ -185,13 +152,13 @@ func (l *Log) wait(ctx context.Context, p *partition, sequence uint64) error {
 			if err := l.Err(); err != nil {
 				return err
 			}
-			return ErrClosed
+			return storage.ErrClosed
 		}
 	}
 }
 
 // Poll returns the next events, at most limit, or none if none is durable yet.
-func (r *Reader) Poll(limit int) ([]Event, error) {
+func (r *Reader) Poll(limit int) ([]storage.Event, error) {
 	first, tail := r.p.bounds()
 	r.next = max(r.next, first.sequence)
 	if r.next >= tail.sequence || limit <= 0 {
@@ -208,11 +175,11 @@ func (r *Reader) Poll(limit int) ([]Event, error) {
 
 // scan reads events in [from, to). It looks at nothing past to: what is there may
 // not be durable. On an error it returns what it had.
-func (l *Log) scan(p *partition, from, to uint64, limit int) (events []Event, err error) {
+func (l *Log) scan(p *partition, from, to uint64, limit int) (events []storage.Event, err error) {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
 	if l.closed {
-		return nil, ErrClosed
+		return nil, storage.ErrClosed
 	}
 	it, err := l.db.NewIter(&pebble.IterOptions{
 		LowerBound: eventKey(p.number, from), UpperBound: eventKey(p.number, to),
@@ -221,7 +188,7 @@ func (l *Log) scan(p *partition, from, to uint64, limit int) (events []Event, er
 		return nil, l.damaged(err)
 	}
 	defer func() { _ = it.Close() }() // read-only: its errors are Error's
-	events = make([]Event, 0, min(uint64(limit), to-from))
+	events = make([]storage.Event, 0, min(uint64(limit), to-from))
 	for ok, bytes := it.First(), 0; ok && len(events) < limit && bytes < readBytes; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {

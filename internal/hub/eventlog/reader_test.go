@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"sluice/internal/hub/storage"
 	"testing"
 	"time"
 
@@ -18,31 +19,31 @@ func TestAReaderBeginsAtEveryPosition(t *testing.T) {
 		fill(t, l, "dev1", 2)
 		clock.pass(time.Second)
 	}
-	events := all(t, l, 0, Earliest())
-	check := func(name string, from Position, want uint64) {
+	events := all(t, l, 0, storage.Earliest())
+	check := func(name string, from storage.Position, want uint64) {
 		t.Helper()
 		if got := mustRead(t, l, 0, from).Next(); got != want {
 			t.Errorf("%s: begins at %d, want %d", name, got, want)
 		}
 	}
 	for range 2 { // and the same after a restart
-		check("zero", Position{}, 0)
-		check("earliest", Earliest(), 0)
-		check("latest", Latest(), 40)
+		check("zero", storage.Position{}, 0)
+		check("earliest", storage.Earliest(), 0)
+		check("latest", storage.Latest(), 40)
 		for _, e := range events {
-			check("sequence", AtSequence(e.Sequence), e.Sequence)
-			check("offset", AtOffset(e.Offset), e.Sequence)
-			check("offset after it", AtOffset(e.Offset+1), e.Sequence+1)
+			check("sequence", storage.AtSequence(e.Sequence), e.Sequence)
+			check("offset", storage.AtOffset(e.Offset), e.Sequence)
+			check("offset after it", storage.AtOffset(e.Offset+1), e.Sequence+1)
 			first := e.Sequence &^ 1 // of those of this second
-			check("time", AtTime(e.Enqueued), first)
-			check("time before it", AtTime(e.Enqueued.Add(-time.Nanosecond)), first)
-			check("time after it", AtTime(e.Enqueued.Add(time.Nanosecond)), first+2)
+			check("time", storage.AtTime(e.Enqueued), first)
+			check("time before it", storage.AtTime(e.Enqueued.Add(-time.Nanosecond)), first)
+			check("time after it", storage.AtTime(e.Enqueued.Add(time.Nanosecond)), first+2)
 		}
-		check("sequence to come", AtSequence(100), 100)
-		check("offset to come", AtOffset(1<<60), 40)
-		check("long ago", AtTime(begin.Add(-1000*time.Hour)), 0)
-		check("zero time", AtTime(time.Time{}), 0)
-		check("in the future", AtTime(begin.Add(time.Hour)), 40)
+		check("sequence to come", storage.AtSequence(100), 100)
+		check("offset to come", storage.AtOffset(1<<60), 40)
+		check("long ago", storage.AtTime(begin.Add(-1000*time.Hour)), 0)
+		check("zero time", storage.AtTime(time.Time{}), 0)
+		check("in the future", storage.AtTime(begin.Add(time.Hour)), 40)
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +60,9 @@ func TestT1_AClockThatIsSetBackHidesNothing(t *testing.T) {
 		clock.jump(jump)
 		fill(t, l, "dev1", 5)
 	}
-	events := all(t, l, 0, Earliest())
+	events := all(t, l, 0, storage.Earliest())
 	for _, at := range events {
-		from := mustRead(t, l, 0, AtTime(at.Enqueued)).Next()
+		from := mustRead(t, l, 0, storage.AtTime(at.Enqueued)).Next()
 		for _, e := range events {
 			if !e.Enqueued.Before(at.Enqueued) && e.Sequence < from {
 				t.Errorf("a reader from %v begins at %d and misses event %d of %v", at.Enqueued, from, e.Sequence, e.Enqueued)
@@ -72,7 +73,7 @@ func TestT1_AClockThatIsSetBackHidesNothing(t *testing.T) {
 
 func TestAReaderMayWaitForASequenceNumber(t *testing.T) {
 	l := open(t, Options{Partitions: 1})
-	r := mustRead(t, l, 0, AtSequence(3))
+	r := mustRead(t, l, 0, storage.AtSequence(3))
 	fill(t, l, "dev1", 5)
 	events, err := r.Read(t.Context(), 10)
 	if err != nil {
@@ -101,14 +102,14 @@ func TestWaitingForAnEventReadsNothing(t *testing.T) {
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	if err := l.Wait(t.Context(), 1, 0); !errors.Is(err, ErrNoPartition) {
+	if err := l.Wait(t.Context(), 1, 0); !errors.Is(err, storage.ErrNoPartition) {
 		t.Errorf("another partition: %v", err)
 	}
 	go func() { waited <- l.Wait(t.Context(), 0, 4) }()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-waited; !errors.Is(err, ErrClosed) {
+	if err := <-waited; !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
 }
@@ -118,7 +119,7 @@ func TestOneReadIsBounded(t *testing.T) {
 	for range 8 {
 		mustPut(t, l, "dev1", string(make([]byte, 200_000)))
 	}
-	r := mustRead(t, l, 0, Earliest())
+	r := mustRead(t, l, 0, storage.Earliest())
 	for _, test := range []struct{ limit, want int }{{1, 1}, {2, 2}, {1 << 30, 2}, {0, 1}, {-1, 1}} {
 		events, err := r.Read(t.Context(), test.limit)
 		if err != nil || len(events) != test.want {
@@ -126,7 +127,7 @@ func TestOneReadIsBounded(t *testing.T) {
 		}
 	}
 	for _, limit := range []int{0, -1} {
-		if events, err := mustRead(t, l, 0, Earliest()).Poll(limit); err != nil || len(events) != 0 {
+		if events, err := mustRead(t, l, 0, storage.Earliest()).Poll(limit); err != nil || len(events) != 0 {
 			t.Errorf("Poll(%d) returned %d events, %v", limit, len(events), err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"time"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -81,7 +82,7 @@ func recordLen(n int) int { return eventKeyLen + headerLen + n }
 
 // A header is what stands before the message in a record.
 type header struct {
-	source   Source
+	source   storage.Source
 	enqueued int64
 	latest   int64
 	offset   uint64
@@ -110,7 +111,7 @@ func parseRecord(key, value []byte) (h header, message []byte, err error) {
 		return h, nil, errSum
 	}
 	h = header{
-		source:   Source(value[4]),
+		source:   storage.Source(value[4]),
 		enqueued: int64(binary.BigEndian.Uint64(value[5:])),
 		latest:   int64(binary.BigEndian.Uint64(value[13:])),
 		offset:   binary.BigEndian.Uint64(value[21:]),
@@ -119,16 +120,16 @@ func parseRecord(key, value []byte) (h header, message []byte, err error) {
 }
 
 // parseEvent makes an Event with memory of its own.
-func parseEvent(partition int, key, value []byte) (Event, error) {
+func parseEvent(partition int, key, value []byte) (storage.Event, error) {
 	sequence, err := parseEventKey(key)
 	if err != nil {
-		return Event{}, err
+		return storage.Event{}, err
 	}
 	h, body, err := parseRecord(key, value)
 	if err != nil {
-		return Event{}, err
+		return storage.Event{}, err
 	}
-	e := Event{
+	e := storage.Event{
 		Partition: partition, Sequence: sequence, Offset: h.offset,
 		Enqueued: time.UnixMicro(h.enqueued).UTC(), Source: h.source,
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sluice/internal/hub/storage"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -105,7 +106,7 @@ func (l *Log) findOld(p *partition, from, to uint64, oldest, now int64) (end uin
 	l.reading.RLock()
 	defer l.reading.RUnlock()
 	if l.closed {
-		return from, 0, ErrClosed
+		return from, 0, storage.ErrClosed
 	}
 	it, err := l.db.NewIter(&pebble.IterOptions{
 		LowerBound: eventKey(p.number, from), UpperBound: eventKey(p.number, to),
@@ -152,7 +153,7 @@ func (l *Log) remove(p *partition, first, tail mark, to uint64) error {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
 	if l.closed {
-		return ErrClosed
+		return storage.ErrClosed
 	}
 	b := l.db.NewBatch()
 	_ = b.DeleteRange(eventKey(p.number, first.sequence), eventKey(p.number, to), nil) // fails only on an indexed batch

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -41,7 +42,7 @@ func TestEventsAreRemovedByAge(t *testing.T) {
 	}
 	wantKept := func(first uint64, n int) {
 		t.Helper()
-		events := all(t, l, 0, Earliest())
+		events := all(t, l, 0, storage.Earliest())
 		if len(events) != n || n > 0 && events[0].Sequence != first {
 			t.Errorf("%d events are kept, from %v", len(events), textsOf(events))
 		}
@@ -59,7 +60,7 @@ func TestEventsAreRemovedByAge(t *testing.T) {
 		t.Errorf("an emptied partition after a restart: %+v, offset was %d", s, offset)
 	}
 	fill(t, l, "dev1", 1)
-	if events := all(t, l, 0, Earliest()); len(events) != 1 || events[0].Sequence != 30 || events[0].Offset != offset {
+	if events := all(t, l, 0, storage.Earliest()); len(events) != 1 || events[0].Sequence != 30 || events[0].Offset != offset {
 		t.Errorf("numbers are used again: %+v", events)
 	}
 }
@@ -88,7 +89,7 @@ func TestEventsAreRemovedBySize(t *testing.T) {
 	if s.Next != 100 || s.Bytes < 9_000 {
 		t.Errorf("too much is gone: %+v", s)
 	}
-	if events := all(t, l, p, Earliest()); events[0].Sequence != s.First || len(events) != int(100-s.First) {
+	if events := all(t, l, p, storage.Earliest()); events[0].Sequence != s.First || len(events) != int(100-s.First) {
 		t.Errorf("%d events from %d, want them from %d", len(events), events[0].Sequence, s.First)
 	}
 }
@@ -101,7 +102,7 @@ func TestAReaderBehindRetentionGoesOn(t *testing.T) {
 	opt.MaxAge = 10 * time.Minute
 	l := open(t, opt)
 	fill(t, l, "dev1", 10)
-	slow, future := mustRead(t, l, 0, Earliest()), mustRead(t, l, 0, AtSequence(100))
+	slow, future := mustRead(t, l, 0, storage.Earliest()), mustRead(t, l, 0, storage.AtSequence(100))
 	if _, err := slow.Read(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +113,10 @@ func TestAReaderBehindRetentionGoesOn(t *testing.T) {
 	if err != nil || len(events) != 3 || events[0].Sequence != 10 {
 		t.Errorf("the slow reader goes on with %d events, %v", len(events), err)
 	}
-	if got := mustRead(t, l, 0, AtSequence(2)).Next(); got != 10 {
+	if got := mustRead(t, l, 0, storage.AtSequence(2)).Next(); got != 10 {
 		t.Errorf("a reader of an event that is gone begins at %d, want 10", got)
 	}
-	if got := mustRead(t, l, 0, AtOffset(0)).Next(); got != 10 {
+	if got := mustRead(t, l, 0, storage.AtOffset(0)).Next(); got != 10 {
 		t.Errorf("a reader of an offset that is gone begins at %d, want 10", got)
 	}
 	if future.Next() != 100 {

@@ -33,7 +33,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hubevent"
 )
 
@@ -50,7 +50,7 @@ const writeTimeout = 30 * time.Second
 const readAtOnce = 500
 
 // New returns the handler. It does not check who asks.
-func New(log *eventlog.Log) http.Handler {
+func New(log storage.Events) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q, err := parse(r.URL.Query(), log.Partitions())
 		if err != nil {
@@ -79,7 +79,7 @@ func refuse(w http.ResponseWriter, c code.Code, err error) {
 
 // A query is what a reader asked for.
 type query struct {
-	from   map[int]eventlog.Position // by partition
+	from   map[int]storage.Position // by partition
 	device string
 	follow bool
 }
@@ -97,7 +97,7 @@ func parse(v url.Values, partitions int) (query, error) {
 	if err != nil {
 		return q, err
 	}
-	q.from = map[int]eventlog.Position{}
+	q.from = map[int]storage.Position{}
 	for p := range partitions {
 		q.from[p] = every
 	}
@@ -119,22 +119,22 @@ func (q *query) choose(partition string, partitions int) error {
 	if err != nil || p < 0 || p >= partitions {
 		return fmt.Errorf("partition is %q: there are 0 to %d", partition, partitions-1)
 	}
-	q.from = map[int]eventlog.Position{p: q.from[p]}
+	q.from = map[int]storage.Position{p: q.from[p]}
 	return nil
 }
 
 // parseFrom reads where to begin: in every partition, and in some of them.
-func parseFrom(text string) (every eventlog.Position, own map[int]eventlog.Position, err error) {
+func parseFrom(text string) (every storage.Position, own map[int]storage.Position, err error) {
 	switch text {
 	case "", "latest":
-		return eventlog.Latest(), nil, nil
+		return storage.Latest(), nil, nil
 	case "start":
-		return eventlog.Earliest(), nil, nil
+		return storage.Earliest(), nil, nil
 	}
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return eventlog.AtTime(t), nil, nil
+		return storage.AtTime(t), nil, nil
 	}
-	own = map[int]eventlog.Position{}
+	own = map[int]storage.Position{}
 	for _, part := range strings.Split(text, ",") {
 		p, n, _ := strings.Cut(part, ":")
 		partition, err1 := strconv.Atoi(p)
@@ -142,18 +142,18 @@ func parseFrom(text string) (every eventlog.Position, own map[int]eventlog.Posit
 		if err1 != nil || err2 != nil {
 			return every, nil, fmt.Errorf("from is %q: it must be start, latest, a time such as 2026-01-02T15:04:05Z, or partition:sequence,…", text)
 		}
-		own[partition] = eventlog.AtSequence(sequence)
+		own[partition] = storage.AtSequence(sequence)
 	}
-	return eventlog.Latest(), own, nil
+	return storage.Latest(), own, nil
 }
 
 // A stream is one answer under way.
 type stream struct {
 	query
-	log     *eventlog.Log
+	log     storage.Events
 	w       http.ResponseWriter
 	control *http.ResponseController
-	readers map[int]*eventlog.Reader // by partition
+	readers map[int]storage.EventReader // by partition
 
 	mu    sync.Mutex
 	wrote time.Time
@@ -161,7 +161,7 @@ type stream struct {
 
 // open finds where to begin.
 func (s *stream) open() error {
-	s.readers = make(map[int]*eventlog.Reader, len(s.from))
+	s.readers = make(map[int]storage.EventReader, len(s.from))
 	for p, from := range s.from {
 		r, err := s.log.Reader(p, from)
 		if err != nil {
@@ -202,7 +202,7 @@ func (s *stream) serve(ctx context.Context) {
 	beat.Wait()
 }
 
-func (s *stream) read(ctx context.Context, reader *eventlog.Reader) error {
+func (s *stream) read(ctx context.Context, reader storage.EventReader) error {
 	for {
 		events, err := s.next(ctx, reader)
 		if err != nil || len(events) == 0 {
@@ -221,14 +221,14 @@ func (s *stream) read(ctx context.Context, reader *eventlog.Reader) error {
 }
 
 // next returns nothing at the end of the log, unless that is followed.
-func (s *stream) next(ctx context.Context, reader *eventlog.Reader) ([]eventlog.Event, error) {
+func (s *stream) next(ctx context.Context, reader storage.EventReader) ([]storage.Event, error) {
 	if s.follow {
 		return reader.Read(ctx, readAtOnce)
 	}
 	return reader.Poll(readAtOnce)
 }
 
-func (s *stream) append(lines []byte, e *eventlog.Event) ([]byte, error) {
+func (s *stream) append(lines []byte, e *storage.Event) ([]byte, error) {
 	if s.device != "" && !strings.EqualFold(e.Message.Sender().Device, s.device) {
 		return lines, nil
 	}
@@ -239,7 +239,7 @@ func (s *stream) append(lines []byte, e *eventlog.Event) ([]byte, error) {
 	return append(append(lines, line...), '\n'), nil
 }
 
-func form(e *eventlog.Event) hubevent.Event {
+func form(e *storage.Event) hubevent.Event {
 	out := hubevent.Event{
 		Partition: e.Partition, Sequence: e.Sequence, Offset: e.Offset,
 		Enqueued: e.Enqueued, Source: e.Source.String(),

@@ -14,6 +14,7 @@ import (
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/blob/blobtest"
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/documents"
 	"sluice/iot"
 )
 
@@ -41,7 +42,7 @@ func open(t *testing.T, fs vfs.FS, blobs *blobtest.Store) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, blobs: blobs}
-	f.Store, err = Open(db, Options{Account: account, Now: func() time.Time { return time.Now().Add(f.ahead) }})
+	f.Store, err = Open(documents.New(db), Options{Account: account, Now: func() time.Time { return time.Now().Add(f.ahead) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/notices"
+	"sluice/internal/hub/storage"
 )
 
 // IoT Hub's limits and defaults.
@@ -58,7 +57,7 @@ func (n Notification) Time() time.Time { return n.EnqueuedTime }
 
 // A Store holds the uploads of one hub. Its methods may be called from any goroutine.
 type Store struct {
-	db            *pebble.DB
+	docs          storage.Documents
 	opt           Options
 	Notifications *notices.Queue[Notification]
 
@@ -81,9 +80,8 @@ const (
 	notificationKind = 'v'
 )
 
-// Open reads the uploads that are in db, which stays the caller's to close, after the
-// last use of the Store.
-func Open(db *pebble.DB, opt Options) (*Store, error) {
+// Open reads the uploads that are in docs.
+func Open(docs storage.Documents, opt Options) (*Store, error) {
 	if opt.Container == "" {
 		opt.Container = DefaultContainer
 	}
@@ -99,12 +97,12 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, opt: opt, uploads: map[string]map[string]*upload{}}
+	s := &Store{docs: docs, opt: opt, uploads: map[string]map[string]*upload{}}
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("open files: %w", err)
 	}
 	var err error
-	s.Notifications, err = notices.Open[Notification](db, notices.Options{
+	s.Notifications, err = notices.Open[Notification](docs, notices.Options{
 		Kind: notificationKind, TTL: opt.NotificationTTL, Lock: opt.Lock, Now: opt.Now, Log: opt.Log,
 	})
 	if err != nil {
@@ -113,28 +111,19 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) load() (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{uploadKind}, UpperBound: []byte{uploadKind + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		device, id, ok := bytes.Cut(it.Key()[1:], []byte{0})
+func (s *Store) load() error {
+	return s.docs.Scan([]byte{uploadKind}, []byte{uploadKind + 1}, func(key, value []byte) (bool, error) {
+		device, id, ok := bytes.Cut(key[1:], []byte{0})
 		u := &upload{}
 		if !ok {
-			return errors.New("corrupt key of an upload")
+			return false, errors.New("corrupt key of an upload")
 		}
 		if err := json.Unmarshal(value, u); err != nil {
-			return fmt.Errorf("upload of %s: %w", device, err)
+			return false, fmt.Errorf("upload of %s: %w", device, err)
 		}
 		s.note(string(device), string(id), u)
-	}
-	return it.Error()
+		return true, nil
+	})
 }
 
 func keyOf(device, id string) []byte {
@@ -165,7 +154,7 @@ func (s *Store) Forget(device string) error {
 	delete(s.uploads, device)
 	s.mu.Unlock()
 	from := keyOf(device, "")
-	return s.db.DeleteRange(from, append(bytes.Clone(from[:len(from)-1]), 1), pebble.NoSync)
+	return s.docs.Note(storage.Batch{{Key: from, To: append(bytes.Clone(from[:len(from)-1]), 1)}})
 }
 
 // sweepEvery is how often uploads that expired, and locks that ended, are looked for.
@@ -197,7 +186,7 @@ func (s *Store) expire() {
 			if now.Before(u.Expires) {
 				continue
 			}
-			if err := s.db.Delete(keyOf(device, id), pebble.NoSync); err != nil {
+			if err := s.docs.Note(storage.Batch{{Key: keyOf(device, id)}}); err != nil {
 				s.opt.Log.Error("an upload is kept: it could not be removed", "device", device, "err", err)
 				return
 			}

@@ -13,10 +13,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -41,7 +40,7 @@ func (s *Store) Begin(ctx context.Context, device, generation, name string) (iot
 	}
 	value, err := json.Marshal(u)
 	if err == nil {
-		err = s.db.Set(keyOf(device, uploadID), value, pebble.Sync)
+		err = s.docs.Write(storage.Batch{{Key: keyOf(device, uploadID), Value: value}})
 	}
 	if err != nil {
 		s.mu.Lock()
@@ -215,14 +214,11 @@ func (s *Store) address(name string) string {
 
 // settle ends an upload on disk, and tells of its file.
 func (s *Store) settle(device, uploadID string, told []Notification) error {
-	b := s.db.NewBatch()
-	defer b.Close() //nolint:errcheck // committed, or given up
-	entries, err := s.Notifications.Add(b, slices.Clip(told)...)
+	var b storage.Batch
+	entries, err := s.Notifications.Add(&b, slices.Clip(told)...)
 	if err == nil {
-		err = b.Delete(keyOf(device, uploadID), nil)
-	}
-	if err == nil {
-		err = b.Commit(pebble.Sync)
+		b.Delete(keyOf(device, uploadID))
+		err = s.docs.Write(b)
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"sluice/internal/hub"
 	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 )
 
 // The ports that devices and services expect.
@@ -53,7 +54,7 @@ type Config struct {
 	Storage Storage
 
 	// Notify are the sources, besides telemetry, whose events are stored.
-	Notify []eventlog.Source
+	Notify []storage.Source
 
 	// Throttle is the size of a hub, such as S1x1, as which this one throttles; "": it
 	// does not.

@@ -18,8 +18,7 @@ import (
 	"sluice/internal/amqphead"
 	"sluice/internal/hub"
 	"sluice/internal/hub/amqpservice"
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/throttle"
 	"sluice/internal/mqtthead"
 	"sluice/internal/pki"
@@ -230,10 +229,10 @@ func (h *Host) HostName() string { return h.cfg.HostName }
 func (h *Host) RootPEM() []byte { return h.cert.rootPEM }
 
 // Registry is the hub's registry.
-func (h *Host) Registry() *registry.Store { return h.store.registry }
+func (h *Host) Registry() storage.Identities { return h.store.registry }
 
 // Events is the hub's event log.
-func (h *Host) Events() *eventlog.Log { return h.store.events }
+func (h *Host) Events() storage.Events { return h.store.events }
 
 // Hub is the hub itself.
 func (h *Host) Hub() iot.Parent { return h.hub }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/pki"
 	"sluice/internal/sas"
 	"sluice/internal/service"
@@ -69,18 +69,18 @@ func client(t *testing.T, h *Host, policy string) *service.Client {
 func TestAHubThatIsStartedAgainIsTheSame(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hub")
 	h, stop := run(t, config(dir))
-	d, err := client(t, h, registry.Owner).CreateDevice(t.Context(), service.Device{DeviceID: "pump"})
+	d, err := client(t, h, storage.OwnerPolicy).CreateDevice(t.Context(), service.Device{DeviceID: "pump"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, owner := string(h.RootPEM()), h.ConnectionString(registry.Owner)
+	root, owner := string(h.RootPEM()), h.ConnectionString(storage.OwnerPolicy)
 	stop()
 
 	again, _ := run(t, config(dir))
-	if string(again.RootPEM()) != root || again.ConnectionString(registry.Owner) != owner {
+	if string(again.RootPEM()) != root || again.ConnectionString(storage.OwnerPolicy) != owner {
 		t.Error("root or keys are not what they were")
 	}
-	got, err := client(t, again, registry.ReadPolicy).Device(t.Context(), "pump")
+	got, err := client(t, again, storage.ReadPolicy).Device(t.Context(), "pump")
 	if err != nil || got.Authentication.SymmetricKey.PrimaryKey != d.Authentication.SymmetricKey.PrimaryKey {
 		t.Errorf("the device: %+v, %v", got, err)
 	}
@@ -90,7 +90,7 @@ func TestAHubThatIsStartedAgainIsTheSame(t *testing.T) {
 // drains its queue would otherwise wait for what it is just giving back.
 func TestAPollIsAnsweredAtOnce(t *testing.T) {
 	h, _ := run(t, config(filepath.Join(t.TempDir(), "hub")))
-	d, err := client(t, h, registry.Owner).CreateDevice(t.Context(), service.Device{DeviceID: "pump"})
+	d, err := client(t, h, storage.OwnerPolicy).CreateDevice(t.Context(), service.Device{DeviceID: "pump"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestConnectionStringsAreForTheOwnerAlone(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(text, &c)
 	}
-	if err != nil || len(c.Policies) != 5 || c.Events != h.EventsString() || c.AMQP != h.AMQPAddr().String() || c.Policies[registry.Owner] != h.ConnectionString(registry.Owner) || c.Address != h.HTTPSAddr().String() {
+	if err != nil || len(c.Policies) != 5 || c.Events != h.EventsString() || c.AMQP != h.AMQPAddr().String() || c.Policies[storage.OwnerPolicy] != h.ConnectionString(storage.OwnerPolicy) || c.Address != h.HTTPSAddr().String() {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

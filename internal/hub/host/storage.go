@@ -46,7 +46,7 @@ func (s *store) openBlobs(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	if s.transfer, err = transfer.Open(s.state, transfer.Options{Client: client, Now: cfg.Now, Log: cfg.Log}); err != nil {
+	if s.transfer, err = transfer.Open(s.docs, transfer.Options{Client: client, Now: cfg.Now, Log: cfg.Log}); err != nil {
 		return err
 	}
 	if cfg.Storage.Account == "" {
@@ -56,7 +56,7 @@ func (s *store) openBlobs(cfg *Config) error {
 	if err != nil {
 		return fmt.Errorf("hub: %w", err)
 	}
-	s.files, err = files.Open(s.state, files.Options{
+	s.files, err = files.Open(s.docs, files.Options{
 		Account: account, Container: cfg.Storage.Container, TTL: cfg.Storage.TTL, Client: client,
 		Silent: cfg.Storage.Silent, Now: cfg.Now, Log: cfg.Log,
 	})

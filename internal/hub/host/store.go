@@ -16,10 +16,12 @@ import (
 	"sluice/internal/atomicfile"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/documents"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/transfer"
 	"sluice/internal/hub/twins"
 )
@@ -27,9 +29,10 @@ import (
 // store is what the hub keeps on disk.
 type store struct {
 	state    *pebble.DB
-	registry *registry.Store
-	twins    *twins.Store
-	commands *commands.Store
+	registry storage.Identities
+	twins    storage.Twins
+	commands storage.Commands
+	docs     storage.Documents
 	deploy   *deploy.Store
 	jobs     *jobs.Store
 	transfer *transfer.Store
@@ -65,15 +68,16 @@ func openStore(cfg *Config) (s *store, err error) {
 	if s.registry, err = registry.Open(s.state, registry.Options{Now: cfg.Now}); err != nil {
 		return s, err
 	}
+	s.docs = documents.New(s.state)
 	s.twins = twins.New(s.state, cfg.Now)
 	s.commands, err = commands.Open(s.state, commands.Options{Generation: s.registry.Generation, Now: cfg.Now, Log: cfg.Log})
 	if err != nil {
 		return s, err
 	}
-	if s.deploy, err = deploy.Open(s.state, cfg.Now); err != nil {
+	if s.deploy, err = deploy.Open(s.docs, cfg.Now); err != nil {
 		return s, err
 	}
-	if s.jobs, err = jobs.Open(s.state, jobs.Options{Now: cfg.Now, Log: cfg.Log}); err != nil {
+	if s.jobs, err = jobs.Open(s.docs, jobs.Options{Now: cfg.Now, Log: cfg.Log}); err != nil {
 		return s, err
 	}
 	if err = s.openBlobs(cfg); err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"sluice/internal/atomicfile"
 	"sluice/internal/hub/amqpservice"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 )
 
 // ConnectionsFile is the file in a hub's directory that tools on the same machine
@@ -37,14 +37,14 @@ func (h *Host) ConnectionString(policy string) string {
 	return connectionString(h.cfg.HostName, p)
 }
 
-func connectionString(host string, p registry.Policy) string {
+func connectionString(host string, p storage.Policy) string {
 	return fmt.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, p.Name, p.Primary.Reveal())
 }
 
 // EventsString is the connection string of the Event Hubs-compatible endpoint, with
 // the policy that may read there and nothing else.
 func (h *Host) EventsString() string {
-	p, ok := h.store.registry.Policy(registry.Service)
+	p, ok := h.store.registry.Policy(storage.ServicePolicy)
 	if !ok {
 		return ""
 	}

@@ -39,7 +39,7 @@ func (s *Store) Rows(after string, visit func(key string, r query.Row) (more boo
 	if after != "" {
 		lower = append(append(lower, after...), 0)
 	}
-	return s.scan(lower, []byte{deviceKind + 1}, func(key, value []byte) (bool, error) {
+	return s.docs.Scan(lower, []byte{deviceKind + 1}, func(key, value []byte) (bool, error) {
 		r, err := query.ParseRow(bytes.Clone(value))
 		if err != nil {
 			return false, fmt.Errorf("key %q: %w", key, err)
@@ -51,7 +51,7 @@ func (s *Store) Rows(after string, visit func(key string, r query.Row) (more boo
 // read lists at most limit devices of a job that are in one of these states, from
 // the key lower on, and returns where to go on, nil at the end.
 func (s *Store) read(lower, upper []byte, limit int, states ...string) (list []service.DeviceJob, next []byte, err error) {
-	err = s.scan(lower, upper, func(key, value []byte) (bool, error) {
+	err = s.docs.Scan(lower, upper, func(key, value []byte) (bool, error) {
 		if len(list) == limit {
 			next = bytes.Clone(key)
 			return false, nil

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/documents"
 	"sluice/internal/hub/query"
 	"sluice/internal/service"
 	"sluice/internal/twin"
@@ -96,7 +97,7 @@ func openWorld(t *testing.T, fs *vfs.MemFS) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(db, Options{})
+	s, err := Open(documents.New(db), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/query"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -135,9 +134,7 @@ func (r *run) finish(ctx context.Context, err error) {
 	if !j.form.Ended() {
 		s.end(j, status, reason)
 	}
-	b := s.db.NewBatch()
-	defer b.Close() //nolint:errcheck // committed, or given up
-	if err := s.put(b, j); err != nil {
+	if err := s.put(nil, j); err != nil {
 		s.opt.Log.Error("the end of a job could not be stored", "job", j.form.JobID, "err", err)
 	}
 }
@@ -150,13 +147,16 @@ func (s *Store) giveUp(j *job, state, reason string) error {
 		if err != nil {
 			return err
 		}
-		b := s.db.NewBatch()
+		var b storage.Batch
 		for i := range list {
 			s.close(&list[i], state, code.InvalidOperation, reason)
-			err = errors.Join(err, setDevice(b, &list[i]))
+			err = errors.Join(err, setDevice(&b, &list[i]))
 		}
-		if err = errors.Join(err, b.Commit(pebble.NoSync), b.Close()); err != nil {
-			return err // the job's own write is synced, and comes after
+		if err == nil {
+			err = s.docs.Note(b) // the job's own write is durable, and comes after
+		}
+		if err != nil {
+			return err
 		}
 		j.form.Statistics.Pending -= len(list)
 		if state == failed {
@@ -176,26 +176,21 @@ func (r *run) list(ctx context.Context) error {
 		return r.recover()
 	}
 	now := service.Time{Time: s.now()}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // committed, or given up
-	from, to := devicesOf(j.form.JobID)
-	if err := b.DeleteRange(from, to, nil); err != nil {
-		return err
-	}
-	n, inBatch := 0, 0
+	var b storage.Batch
+	b.DeleteRange(devicesOf(j.form.JobID))
+	n := 0
 	err := r.devices.Matching(ctx, j.plan.targets, func(id iot.Identity) error {
 		d := service.DeviceJob{
 			DeviceID: id.Device, ModuleID: id.Module, JobID: j.form.JobID, JobType: j.form.Type,
 			Status: pending, CreatedTime: now, UpdatedTime: now,
 		}
 		n++
-		if inBatch++; inBatch < writtenAtOnce {
-			return setDevice(b, &d)
+		if err := setDevice(&b, &d); err != nil || len(b) < writtenAtOnce {
+			return err
 		}
-		inBatch = 0
-		err := errors.Join(setDevice(b, &d), b.Commit(pebble.NoSync), b.Close())
-		b = s.db.NewBatch()
-		return err
+		whole := b
+		b = nil
+		return s.docs.Note(whole)
 	})
 	if err != nil {
 		return err
@@ -330,10 +325,9 @@ func (r *run) store(list []service.DeviceJob) error {
 		return nil
 	}
 	s, j := r.s, r.j
-	b := s.db.NewBatch()
-	defer b.Close() //nolint:errcheck // committed, or given up
+	var b storage.Batch
 	for i := range list {
-		if err := setDevice(b, &list[i]); err != nil {
+		if err := setDevice(&b, &list[i]); err != nil {
 			return err
 		}
 	}
@@ -362,10 +356,11 @@ func counted(n service.JobStatistics, chunk []service.DeviceJob) *service.JobSta
 	return &n
 }
 
-func setDevice(b *pebble.Batch, d *service.DeviceJob) error {
+func setDevice(b *storage.Batch, d *service.DeviceJob) error {
 	value, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("job of %s: %w", d.DeviceID, err)
 	}
-	return b.Set(deviceKey(d.JobID, iot.Identity{Device: d.DeviceID, Module: d.ModuleID}), value, nil)
+	b.Set(deviceKey(d.JobID, iot.Identity{Device: d.DeviceID, Module: d.ModuleID}), value)
+	return nil
 }

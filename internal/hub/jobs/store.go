@@ -11,9 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -38,7 +37,7 @@ type Options struct {
 
 // A Store holds the jobs of one hub. Its methods may be called from any goroutine.
 type Store struct {
-	db   *pebble.DB
+	docs storage.Documents
 	opt  Options
 	wake chan struct{} // has an item when a job may be due
 
@@ -60,16 +59,15 @@ type record struct {
 	Listed bool        `json:"listed"`
 }
 
-// Open reads the jobs that are in db, which stays the caller's to close, after the
-// last use of the Store.
-func Open(db *pebble.DB, opt Options) (*Store, error) {
+// Open reads the jobs that are in docs.
+func Open(docs storage.Documents, opt Options) (*Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, opt: opt, wake: make(chan struct{}, 1), jobs: map[string]*job{}}
+	s := &Store{docs: docs, opt: opt, wake: make(chan struct{}, 1), jobs: map[string]*job{}}
 	if err := errors.Join(s.load(), s.settle()); err != nil {
 		return nil, fmt.Errorf("open jobs: %w", err)
 	}
@@ -84,9 +82,7 @@ func (s *Store) settle() error {
 		if !j.form.Ended() || n == nil || n.Pending+n.Running == 0 {
 			continue
 		}
-		b := s.db.NewBatch()
-		err := errors.Join(s.giveUp(j, canceled, ""), s.put(b, j))
-		if err = errors.Join(err, b.Close()); err != nil {
+		if err := errors.Join(s.giveUp(j, canceled, ""), s.put(nil, j)); err != nil {
 			return err
 		}
 	}
@@ -101,7 +97,7 @@ const (
 func jobKey(id string) []byte { return append([]byte{jobKind}, id...) }
 
 func (s *Store) load() error {
-	return s.scan([]byte{jobKind}, []byte{jobKind + 1}, func(key, value []byte) (bool, error) {
+	return s.docs.Scan([]byte{jobKind}, []byte{jobKind + 1}, func(key, value []byte) (bool, error) {
 		var r record
 		if err := json.Unmarshal(value, &r); err != nil {
 			return false, fmt.Errorf("key %q: %w", key, err)
@@ -115,33 +111,13 @@ func (s *Store) load() error {
 	})
 }
 
-// scan visits keys in order until visit has had enough. It may keep neither.
-func (s *Store) scan(lower, upper []byte, visit func(key, value []byte) (more bool, err error)) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		if more, err := visit(it.Key(), value); err != nil || !more {
-			return err
-		}
-	}
-	return it.Error()
-}
-
-// put stores a job as it is now. s.mu is held.
-func (s *Store) put(b *pebble.Batch, j *job) error {
+// put stores a job as it is now, after what b holds and together with it. s.mu is
+// held.
+func (s *Store) put(b storage.Batch, j *job) error {
 	value, err := json.Marshal(record{j.form, j.listed})
 	if err == nil {
-		err = b.Set(jobKey(j.form.JobID), value, nil)
-	}
-	if err == nil {
-		err = b.Commit(pebble.Sync)
+		b.Set(jobKey(j.form.JobID), value)
+		err = s.docs.Write(b)
 	}
 	if err != nil {
 		return unstored(err)
@@ -168,12 +144,8 @@ func (s *Store) Create(form service.Job) (service.Job, error) {
 	case s.active() >= MaxActive:
 		return form, code.Errorf(code.TooManyActiveJobs, "job", iot.Identity{}, "%d jobs have not ended, the limit", MaxActive)
 	}
-	b := s.db.NewBatch()
-	defer b.Close() //nolint:errcheck // committed, or given up
-	gone, err := s.prune(b)
-	if err != nil {
-		return form, unstored(err)
-	}
+	var b storage.Batch
+	gone := s.prune(&b)
 	j := &job{form: form, plan: p}
 	if err := s.put(b, j); err != nil {
 		return form, err
@@ -217,7 +189,7 @@ func (s *Store) active() (n int) {
 
 // prune removes the oldest jobs that ended, if there are too many, and returns
 // their ids. s.mu is held.
-func (s *Store) prune(b *pebble.Batch) (gone []string, err error) {
+func (s *Store) prune(b *storage.Batch) (gone []string) {
 	var ended []*job
 	for _, j := range s.jobs {
 		if j.form.Ended() {
@@ -225,18 +197,17 @@ func (s *Store) prune(b *pebble.Batch) (gone []string, err error) {
 		}
 	}
 	if len(ended) < MaxEnded {
-		return nil, nil
+		return nil
 	}
 	byAge(ended)
 	for _, j := range ended[:len(ended)-MaxEnded+1] {
 		id := j.form.JobID
 		from, to := devicesOf(id)
-		if err := errors.Join(b.Delete(jobKey(id), nil), b.DeleteRange(from, to, nil)); err != nil {
-			return nil, err
-		}
+		b.Delete(jobKey(id))
+		b.DeleteRange(from, to)
 		gone = append(gone, id)
 	}
-	return gone, nil
+	return gone
 }
 
 // byAge sorts jobs, the oldest first.
@@ -298,9 +269,7 @@ func (s *Store) Cancel(id string) (service.Job, error) {
 	}
 	before := j.form.Status
 	s.end(j, service.JobCancelled, "")
-	b := s.db.NewBatch()
-	defer b.Close() //nolint:errcheck // committed, or given up
-	if err := s.put(b, j); err != nil {
+	if err := s.put(nil, j); err != nil {
 		j.form.Status, j.form.EndTime = before, nil
 		return j.shown(), err
 	}

@@ -20,7 +20,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"sluice/internal/hub/storage"
 )
 
 // IoT Hub's defaults.
@@ -51,13 +51,13 @@ type Options struct {
 
 // A Queue is the notices of one kind. Its methods may be called from any goroutine.
 type Queue[R Record] struct {
-	db  *pebble.DB
-	opt Options
+	docs storage.Documents
+	opt  Options
 
 	mu    sync.Mutex
 	last  uint64
 	ready []*Entry[R]
-	out   map[*Entry[R]]*Lease[R] // taken and not settled
+	out   map[*Entry[R]]*lease[R] // taken and not settled
 	news  chan struct{}           // closed when something comes
 }
 
@@ -68,9 +68,8 @@ type Entry[R Record] struct {
 	count  int // times taken, since the hub was started
 }
 
-// Open reads the notices that are in db, which stays the caller's to close, after the
-// last use of the queue.
-func Open[R Record](db *pebble.DB, opt Options) (*Queue[R], error) {
+// Open reads the notices that are in docs.
+func Open[R Record](docs storage.Documents, opt Options) (*Queue[R], error) {
 	if opt.TTL == 0 {
 		opt.TTL = TTL
 	}
@@ -83,35 +82,26 @@ func Open[R Record](db *pebble.DB, opt Options) (*Queue[R], error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	q := &Queue[R]{db: db, opt: opt, out: map[*Entry[R]]*Lease[R]{}, news: make(chan struct{})}
+	q := &Queue[R]{docs: docs, opt: opt, out: map[*Entry[R]]*lease[R]{}, news: make(chan struct{})}
 	if err := q.load(); err != nil {
 		return nil, fmt.Errorf("open notices %q: %w", opt.Kind, err)
 	}
 	return q, nil
 }
 
-func (q *Queue[R]) load() (err error) {
-	it, err := q.db.NewIter(&pebble.IterOptions{LowerBound: []byte{q.opt.Kind}, UpperBound: []byte{q.opt.Kind + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
+func (q *Queue[R]) load() error {
+	return q.docs.Scan([]byte{q.opt.Kind}, []byte{q.opt.Kind + 1}, func(key, value []byte) (bool, error) {
+		if len(key) != 9 {
+			return false, errors.New("corrupt key")
 		}
-		if len(it.Key()) != 9 {
-			return errors.New("corrupt key")
-		}
-		e := &Entry[R]{seq: binary.BigEndian.Uint64(it.Key()[1:])}
+		e := &Entry[R]{seq: binary.BigEndian.Uint64(key[1:])}
 		if err := json.Unmarshal(value, &e.record); err != nil {
-			return err
+			return false, err
 		}
 		q.last = e.seq
 		q.ready = append(q.ready, e)
-	}
-	return it.Error()
+		return true, nil
+	})
 }
 
 func (q *Queue[R]) key(seq uint64) []byte {
@@ -119,7 +109,7 @@ func (q *Queue[R]) key(seq uint64) []byte {
 }
 
 // Add writes records into a batch. When that is stored they are to be shown.
-func (q *Queue[R]) Add(b *pebble.Batch, records ...R) ([]*Entry[R], error) {
+func (q *Queue[R]) Add(b *storage.Batch, records ...R) ([]*Entry[R], error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	entries := make([]*Entry[R], len(records))
@@ -127,12 +117,10 @@ func (q *Queue[R]) Add(b *pebble.Batch, records ...R) ([]*Entry[R], error) {
 		q.last++
 		entries[i] = &Entry[R]{seq: q.last, record: r}
 		value, err := json.Marshal(r)
-		if err == nil {
-			err = b.Set(q.key(q.last), value, nil)
-		}
 		if err != nil {
 			return nil, err
 		}
+		b.Set(q.key(q.last), value)
 	}
 	return entries, nil
 }
@@ -161,26 +149,27 @@ func (q *Queue[R]) ring() {
 // drop removes entries for good. q.mu is held. One that comes again after a crash
 // does no harm, so nothing is synced.
 func (q *Queue[R]) drop(entries []*Entry[R]) {
+	var b storage.Batch
 	for _, e := range entries {
-		if err := q.db.Delete(q.key(e.seq), pebble.NoSync); err != nil {
-			q.opt.Log.Error("a notice is kept: it could not be removed", "err", err)
-		}
+		b.Delete(q.key(e.seq))
+	}
+	if len(b) == 0 {
+		return
+	}
+	if err := q.docs.Note(b); err != nil {
+		q.opt.Log.Error("notices are kept: they could not be removed", "notices", len(b), "err", err)
 	}
 }
 
-// A Lease is notices that an application has, and settles.
-type Lease[R Record] struct {
-	Records []R
-	Count   int // times that the first of them was taken before
-
-	q       *Queue[R]
+// A lease is notices that an application has.
+type lease[R Record] struct {
 	entries []*Entry[R]
 	until   time.Time // of the lock
 }
 
 // Take returns at most max notices that wait, oldest first. If there are none, the
 // lease is nil, and more is closed when there may be some.
-func (q *Queue[R]) Take(max int) (lease *Lease[R], more <-chan struct{}) {
+func (q *Queue[R]) Take(max int) (taken *storage.Lease[R], more <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forgetOld()
@@ -188,15 +177,15 @@ func (q *Queue[R]) Take(max int) (lease *Lease[R], more <-chan struct{}) {
 	if n == 0 {
 		return nil, q.news
 	}
-	lease = &Lease[R]{q: q, entries: slices.Clone(q.ready[:n]), until: q.opt.Now().Add(q.opt.Lock)}
-	lease.Count = lease.entries[0].count
+	l := &lease[R]{entries: slices.Clone(q.ready[:n]), until: q.opt.Now().Add(q.opt.Lock)}
+	taken = &storage.Lease[R]{Count: l.entries[0].count, Settle: func(done bool) { q.settle(l, done) }}
 	q.ready = q.ready[n:]
-	for _, e := range lease.entries {
+	for _, e := range l.entries {
 		e.count++
-		q.out[e] = lease
-		lease.Records = append(lease.Records, e.record)
+		q.out[e] = l
+		taken.Records = append(taken.Records, e.record)
 	}
-	return lease, nil
+	return taken, nil
 }
 
 // forgetOld ends what has waited too long. q.mu is held.
@@ -210,10 +199,8 @@ func (q *Queue[R]) forgetOld() {
 	q.ready = q.ready[n:]
 }
 
-// Settle ends a lease: with done its notices are gone, else they are there again.
-// Those whose lock has ended are another's.
-func (l *Lease[R]) Settle(done bool) {
-	q := l.q
+// settle ends a lease. Notices whose lock has ended are another's.
+func (q *Queue[R]) settle(l *lease[R], done bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var held []*Entry[R]
@@ -256,8 +243,8 @@ func (q *Queue[R]) Sweep() {
 	defer q.mu.Unlock()
 	now := q.opt.Now()
 	var back []*Entry[R]
-	for e, lease := range q.out {
-		if !now.Before(lease.until) {
+	for e, l := range q.out {
+		if !now.Before(l.until) {
 			delete(q.out, e)
 			back = append(back, e)
 		}

@@ -2,6 +2,8 @@ package notices
 
 import (
 	"fmt"
+	"sluice/internal/hub/documents"
+	"sluice/internal/hub/storage"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,7 +38,7 @@ func open(t *testing.T, fs vfs.FS) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := Open[note](db, Options{Kind: 'n'})
+	q, err := Open[note](documents.New(db), Options{Kind: 'n'})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +53,14 @@ func (f *fixture) close() {
 
 func (f *fixture) put(texts ...string) {
 	f.t.Helper()
-	b := f.db.NewBatch()
+	var b storage.Batch
 	var notes []note
 	for _, text := range texts {
 		notes = append(notes, note{text, time.Now()})
 	}
-	entries, err := f.Add(b, notes...)
+	entries, err := f.Add(&b, notes...)
 	if err == nil {
-		err = b.Commit(pebble.Sync)
+		err = documents.New(f.db).Write(b)
 	}
 	if err != nil {
 		f.t.Fatal(err)
@@ -67,7 +69,7 @@ func (f *fixture) put(texts ...string) {
 }
 
 // take expects these notices.
-func (f *fixture) take(max int, want ...string) *Lease[note] {
+func (f *fixture) take(max int, want ...string) *storage.Lease[note] {
 	f.t.Helper()
 	lease, _ := f.Take(max)
 	var got []string

@@ -4,11 +4,9 @@ import (
 	"slices"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
-
-// Any is the etag that matches every entry, and so does "".
-const Any = "*"
 
 // Create adds identities, all of them or none, and returns them as they were
 // stored. What an entry leaves open is filled in: keys, entity tag, generation
@@ -17,11 +15,11 @@ const Any = "*"
 // Errors carry a [code.Code]: DeviceAlreadyExists, ModuleAlreadyExistsOnDevice,
 // DeviceNotFound (of a module), ArgumentInvalid, TooManyDevices,
 // TooManyModulesOnDevice.
-func (s *Store) Create(entries ...Entry) ([]Entry, error) {
+func (s *Store) Create(entries ...storage.Entry) ([]storage.Entry, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	t := s.begin()
-	created := make([]Entry, 0, len(entries))
+	created := make([]storage.Entry, 0, len(entries))
 	for i := range entries {
 		e, err := t.create(&entries[i])
 		if err != nil {
@@ -38,13 +36,13 @@ func (s *Store) Create(entries ...Entry) ([]Entry, error) {
 //
 // Errors carry a [code.Code]: DeviceNotFound, ModuleNotFound, PreconditionFailed,
 // ArgumentInvalid.
-func (s *Store) Update(e Entry, ifMatch string) (Entry, error) {
+func (s *Store) Update(e storage.Entry, ifMatch string) (storage.Entry, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	t := s.begin()
 	updated, err := t.update(&e, ifMatch)
 	if err != nil {
-		return Entry{}, err
+		return storage.Entry{}, err
 	}
 	return *updated, s.commitAll(t)
 }
@@ -63,7 +61,7 @@ func (s *Store) SetModel(id iot.Identity, generation, model string) error {
 	if old == nil || old.GenerationID != generation || old.ModelID == model {
 		return nil
 	}
-	e := old.clone()
+	e := clone(old)
 	e.ModelID = model
 	t.set(id, e)
 	return s.commitAll(t)
@@ -94,17 +92,17 @@ func (s *Store) commitAll(t *transaction) error {
 // A transaction is changes that are not made yet. It sees its own.
 type transaction struct {
 	s       *Store
-	changes []Change
-	pending map[iot.Identity]*Entry // nil: deleted
-	added   int                     // devices
+	changes []storage.Change
+	pending map[iot.Identity]*storage.Entry // nil: deleted
+	added   int                             // devices
 }
 
 func (s *Store) begin() *transaction {
-	return &transaction{s: s, pending: map[iot.Identity]*Entry{}}
+	return &transaction{s: s, pending: map[iot.Identity]*storage.Entry{}}
 }
 
 // get returns an entry that is not to be changed, or nil.
-func (t *transaction) get(id iot.Identity) *Entry {
+func (t *transaction) get(id iot.Identity) *storage.Entry {
 	if e, ok := t.pending[id]; ok {
 		return e
 	}
@@ -113,16 +111,16 @@ func (t *transaction) get(id iot.Identity) *Entry {
 	return t.s.entries[id]
 }
 
-func (t *transaction) set(id iot.Identity, after *Entry) {
-	t.changes = append(t.changes, Change{Before: t.get(id), After: after})
+func (t *transaction) set(id iot.Identity, after *storage.Entry) {
+	t.changes = append(t.changes, storage.Change{Before: t.get(id), After: after})
 	t.pending[id] = after
 }
 
-func (t *transaction) create(want *Entry) (*Entry, error) {
+func (t *transaction) create(want *storage.Entry) (*storage.Entry, error) {
 	if err := t.mayCreate(want.Identity); err != nil {
 		return nil, err
 	}
-	e := want.clone()
+	e := clone(want)
 	e.Created = t.s.opt.Now().UTC()
 	e.GenerationID = t.s.generation()
 	e.ETag = t.s.etag()
@@ -182,9 +180,9 @@ func (t *transaction) moduleCount(device string) int {
 }
 
 // addSystemModules gives an edge device the modules that each has.
-func (t *transaction) addSystemModules(device *Entry) error {
+func (t *transaction) addSystemModules(device *storage.Entry) error {
 	for _, name := range []string{iot.EdgeAgentModule, iot.EdgeHubModule} {
-		m := &Entry{Created: t.s.opt.Now().UTC(), ManagedBy: "IotEdge"}
+		m := &storage.Entry{Created: t.s.opt.Now().UTC(), ManagedBy: "IotEdge"}
 		m.Identity = iot.ModuleIdentity(device.Identity.Device, name)
 		m.GenerationID, m.ETag = t.s.generation(), t.s.etag()
 		m.Enabled = true
@@ -198,13 +196,13 @@ func (t *transaction) addSystemModules(device *Entry) error {
 	return nil
 }
 
-func (t *transaction) update(want *Entry, ifMatch string) (*Entry, error) {
+func (t *transaction) update(want *storage.Entry, ifMatch string) (*storage.Entry, error) {
 	id := want.Identity
 	old, err := t.match("update", id, ifMatch)
 	if err != nil {
 		return nil, err
 	}
-	e := want.clone()
+	e := clone(want)
 	e.Created, e.GenerationID, e.ETag = old.Created, old.GenerationID, t.s.etag()
 	e.StatusUpdated, e.ModelID = old.StatusUpdated, old.ModelID
 	if e.Enabled != old.Enabled {
@@ -221,7 +219,7 @@ func (t *transaction) update(want *Entry, ifMatch string) (*Entry, error) {
 	return e, t.updateDevice(old, e)
 }
 
-func (t *transaction) updateDevice(old, e *Entry) error {
+func (t *transaction) updateDevice(old, e *storage.Entry) error {
 	id := e.Identity
 	if old.Edge && e.Edge {
 		if e.Scope != "" && scopeKey(e.Scope) != scopeKey(old.Scope) {
@@ -278,7 +276,7 @@ func (t *transaction) orphan(scope string) {
 		if t.get(child.Identity) == nil {
 			continue
 		}
-		e := child.clone()
+		e := clone(&child)
 		e.ParentScopes = slices.DeleteFunc(e.ParentScopes, func(p string) bool { return scopeKey(p) == scopeKey(scope) })
 		if !e.Edge {
 			e.Scope = ""
@@ -289,14 +287,14 @@ func (t *transaction) orphan(scope string) {
 }
 
 // match finds an entry whose entity tag is ifMatch.
-func (t *transaction) match(op string, id iot.Identity, ifMatch string) (*Entry, error) {
+func (t *transaction) match(op string, id iot.Identity, ifMatch string) (*storage.Entry, error) {
 	e := t.get(id)
 	switch {
 	case e == nil && id.IsModule() && t.get(id.Owner()) != nil:
 		return nil, code.Errorf(code.ModuleNotFound, op, id, "module '%s' is not registered on device '%s'", id.Module, id.Device)
 	case e == nil:
 		return nil, deviceNotFound(op, id)
-	case ifMatch != "" && ifMatch != Any && ifMatch != e.ETag:
+	case ifMatch != "" && ifMatch != storage.Any && ifMatch != e.ETag:
 		return nil, code.Errorf(code.PreconditionFailed, op, id, "the entity tag is no longer %q: it was changed meanwhile", ifMatch)
 	}
 	return e, nil

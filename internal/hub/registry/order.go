@@ -3,6 +3,7 @@ package registry
 import (
 	"slices"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) devices() []string {
 
 // Devices lists at most limit devices in the order of their ids, beginning after
 // the id after; "" begins at the first.
-func (s *Store) Devices(after string, limit int) []Entry {
+func (s *Store) Devices(after string, limit int) []storage.Entry {
 	ids := s.devices()
 	at, found := slices.BinarySearch(ids, after)
 	if found {
@@ -57,7 +58,7 @@ func (s *Store) Devices(after string, limit int) []Entry {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	list := make([]Entry, 0, min(limit, len(ids)-at))
+	list := make([]storage.Entry, 0, min(limit, len(ids)-at))
 	for ; at < len(ids) && len(list) < limit; at++ {
 		if e, ok := s.entries[iot.DeviceIdentity(ids[at])]; ok {
 			list = append(list, *e)
@@ -70,12 +71,12 @@ func (s *Store) Devices(after string, limit int) []Entry {
 // then of their own, beginning after the module after; the zero identity begins
 // at the first. It lists those of some devices at a time, at least limit modules
 // unless it has come to the end.
-func (s *Store) AllModules(after iot.Identity, limit int) []Entry {
+func (s *Store) AllModules(after iot.Identity, limit int) []storage.Entry {
 	ids := s.devices()
 	at, _ := slices.BinarySearch(ids, after.Device)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var list []Entry
+	var list []storage.Entry
 	for ; at < len(ids) && len(list) < limit; at++ {
 		for _, m := range s.modules[ids[at]] {
 			if ids[at] != after.Device || m > after.Module {

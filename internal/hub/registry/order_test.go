@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -18,7 +19,7 @@ func TestListsFollowWhatIsThere(t *testing.T) {
 	there := map[string]bool{}
 	for range 400 {
 		id := "d" + strconv.Itoa(random.IntN(60))
-		var e Entry
+		var e storage.Entry
 		e.Identity, e.Enabled, e.Edge = iot.DeviceIdentity(id), true, random.IntN(3) == 0
 		var err error
 		switch {

@@ -5,16 +5,17 @@ import (
 	"maps"
 	"slices"
 
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
 // Get returns the entry of an identity.
-func (s *Store) Get(id iot.Identity) (Entry, bool) {
+func (s *Store) Get(id iot.Identity) (storage.Entry, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	e, ok := s.entries[id]
 	if !ok {
-		return Entry{}, false
+		return storage.Entry{}, false
 	}
 	return *e, true
 }
@@ -43,10 +44,10 @@ func (s *Store) EdgeDevice(scope string) (iot.Registration, bool) {
 }
 
 // Modules lists the modules of a device in the order of their ids.
-func (s *Store) Modules(device string) []Entry {
+func (s *Store) Modules(device string) []storage.Entry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	list := make([]Entry, 0, len(s.modules[device]))
+	list := make([]storage.Entry, 0, len(s.modules[device]))
 	for _, m := range s.modules[device] {
 		list = append(list, *s.entries[iot.ModuleIdentity(device, m)])
 	}
@@ -55,7 +56,7 @@ func (s *Store) Modules(device string) []Entry {
 
 // Children lists at most limit devices directly below the edge device that has
 // this scope, in the order of their ids, beginning after the id after.
-func (s *Store) Children(scope, after string, limit int) []Entry {
+func (s *Store) Children(scope, after string, limit int) []storage.Entry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	ids := slices.SortedFunc(maps.Keys(s.children[scopeKey(scope)]), func(a, b iot.Identity) int {
@@ -68,17 +69,15 @@ func (s *Store) Children(scope, after string, limit int) []Entry {
 		at++
 	}
 	ids = ids[at:min(at+limit, len(ids))]
-	list := make([]Entry, len(ids))
+	list := make([]storage.Entry, len(ids))
 	for i, id := range ids {
 		list[i] = *s.entries[id]
 	}
 	return list
 }
 
-// Counts are how many identities there are.
-type Counts struct{ Devices, Enabled, Disabled, Edge, Modules int }
-
-func (c *Counts) add(e *Entry, n int) {
+// count counts an identity in, or, with -1, out.
+func count(c *storage.Counts, e *storage.Entry, n int) {
 	if e.Identity.IsModule() {
 		c.Modules += n
 		return
@@ -95,14 +94,14 @@ func (c *Counts) add(e *Entry, n int) {
 }
 
 // Counts counts the identities.
-func (s *Store) Counts() Counts {
+func (s *Store) Counts() storage.Counts {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.counts
 }
 
 // Policy returns the shared access policy of this name.
-func (s *Store) Policy(name string) (Policy, bool) {
+func (s *Store) Policy(name string) (storage.Policy, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	p, ok := s.policies[name]
@@ -110,8 +109,8 @@ func (s *Store) Policy(name string) (Policy, bool) {
 }
 
 // Policies lists the shared access policies in the order of their names.
-func (s *Store) Policies() []Policy {
+func (s *Store) Policies() []storage.Policy {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(s.policies), func(a, b Policy) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(s.policies), func(a, b storage.Policy) int { return cmp.Compare(a.Name, b.Name) })
 }

@@ -11,6 +11,7 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -45,8 +46,8 @@ func (quiet) Fatalf(format string, args ...any) {
 
 func open(t testing.TB) *Store { return openOn(t, vfs.NewMem(), Options{}) }
 
-func device(id string, change ...func(*Entry)) Entry {
-	e := Entry{}
+func device(id string, change ...func(*storage.Entry)) storage.Entry {
+	e := storage.Entry{}
 	e.Identity, e.Enabled = iot.DeviceIdentity(id), true
 	for _, c := range change {
 		c(&e)
@@ -54,11 +55,13 @@ func device(id string, change ...func(*Entry)) Entry {
 	return e
 }
 
-func edge(e *Entry) { e.Edge = true }
+func edge(e *storage.Entry) { e.Edge = true }
 
-func under(scope string) func(*Entry) { return func(e *Entry) { e.ParentScopes = []string{scope} } }
+func under(scope string) func(*storage.Entry) {
+	return func(e *storage.Entry) { e.ParentScopes = []string{scope} }
+}
 
-func must(t testing.TB, s *Store, e Entry) Entry {
+func must(t testing.TB, s *Store, e storage.Entry) storage.Entry {
 	t.Helper()
 	created, err := s.Create(e)
 	if err != nil {
@@ -105,7 +108,7 @@ func TestAnEdgeDeviceComesWithItsModulesAndScope(t *testing.T) {
 	if !ok || found.Identity != gw.Identity {
 		t.Errorf("EdgeDevice(%q) = %v, %v", gw.Scope, found.Identity, ok)
 	}
-	refuses(t, "delete $edgeHub", s.Delete(iot.ModuleIdentity("gw", "$edgeHub"), Any), code.ArgumentInvalid)
+	refuses(t, "delete $edgeHub", s.Delete(iot.ModuleIdentity("gw", "$edgeHub"), storage.Any), code.ArgumentInvalid)
 }
 
 func TestChildren(t *testing.T) {
@@ -131,13 +134,13 @@ func TestChildren(t *testing.T) {
 	if leaf, _ := s.Get(iot.DeviceIdentity("leaf3")); leaf.Scope != gw.Scope {
 		t.Errorf("the leaf's scope is %q, want its parent's", leaf.Scope)
 	}
-	if err := s.Delete(gw.Identity, Any); err != nil {
+	if err := s.Delete(gw.Identity, storage.Any); err != nil {
 		t.Fatal(err)
 	}
 	if leaf, ok := s.Get(iot.DeviceIdentity("leaf3")); !ok || leaf.Scope != "" || leaf.Parent() != "" {
 		t.Errorf("after its parent was deleted: %+v, %v", leaf, ok)
 	}
-	if got := s.Counts(); got != (Counts{Devices: 7, Enabled: 7}) {
+	if got := s.Counts(); got != (storage.Counts{Devices: 7, Enabled: 7}) {
 		t.Errorf("counts %+v", got)
 	}
 }
@@ -156,7 +159,7 @@ func TestParentsAreChecked(t *testing.T) {
 	refuses(t, "six gateways above", err, code.ArgumentInvalid)
 
 	first.ParentScopes = []string{above.Scope}
-	_, err = s.Update(first, Any)
+	_, err = s.Update(first, storage.Any)
 	refuses(t, "a circle", err, code.ArgumentInvalid)
 }
 
@@ -178,7 +181,7 @@ func TestEntityTags(t *testing.T) {
 	if err := s.Delete(e.Identity, second.ETag); err != nil {
 		t.Error(err)
 	}
-	refuses(t, "delete twice", s.Delete(e.Identity, Any), code.DeviceNotFound)
+	refuses(t, "delete twice", s.Delete(e.Identity, storage.Any), code.DeviceNotFound)
 }
 
 func TestKeysSurviveAnUpdateThatNamesNone(t *testing.T) {
@@ -186,7 +189,7 @@ func TestKeysSurviveAnUpdateThatNamesNone(t *testing.T) {
 	e := must(t, s, device("d"))
 	bare := device("d")
 	bare.Auth.Type = iot.AuthSAS
-	got, err := s.Update(bare, Any)
+	got, err := s.Update(bare, storage.Any)
 	if err != nil || got.Auth != e.Auth || got.GenerationID != e.GenerationID {
 		t.Errorf("%+v, %v; want the keys and the generation of before", got, err)
 	}
@@ -195,16 +198,16 @@ func TestKeysSurviveAnUpdateThatNamesNone(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	s := open(t)
 	must(t, s, device("d"))
-	withAuth := func(a iot.Authentication) Entry {
-		return device("x", func(e *Entry) { e.Auth = a })
+	withAuth := func(a iot.Authentication) storage.Entry {
+		return device("x", func(e *storage.Entry) { e.Auth = a })
 	}
-	module := func(d, m string) Entry {
-		e := Entry{}
+	module := func(d, m string) storage.Entry {
+		e := storage.Entry{}
 		e.Identity = iot.ModuleIdentity(d, m)
 		return e
 	}
 	for name, c := range map[string]struct {
-		entry Entry
+		entry storage.Entry
 		want  code.Code
 	}{
 		"twice":                  {device("d"), code.DeviceAlreadyExists},
@@ -264,17 +267,17 @@ func TestDevicesArePagedInOrder(t *testing.T) {
 func TestWatchersHearEveryChangeInOrder(t *testing.T) {
 	s := open(t)
 	var heard []string
-	stop := s.Watch(func(changes []Change) {
+	stop := s.Watch(func(changes []storage.Change) {
 		for _, c := range changes {
 			heard = append(heard, fmt.Sprint(c.Identity(), c.Before != nil, c.After != nil))
 		}
 	})
 	e := must(t, s, device("d"))
 	e.Enabled = false
-	if _, err := s.Update(e, Any); err != nil {
+	if _, err := s.Update(e, storage.Any); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(e.Identity, Any); err != nil {
+	if err := s.Delete(e.Identity, storage.Any); err != nil {
 		t.Fatal(err)
 	}
 	stop()
@@ -294,7 +297,7 @@ func TestD2_RegistrySurvivesPowerCut(t *testing.T) {
 	gw := must(t, s, device("gw", edge))
 	leaf := must(t, s, device("leaf", under(gw.Scope)))
 	must(t, s, device("gone"))
-	if err := s.Delete(iot.DeviceIdentity("gone"), Any); err != nil {
+	if err := s.Delete(iot.DeviceIdentity("gone"), storage.Any); err != nil {
 		t.Fatal(err)
 	}
 
@@ -322,7 +325,7 @@ func BenchmarkRegistration(b *testing.B) {
 	s := open(b)
 	gw := must(b, s, device("gw", edge))
 	for i := range 20 {
-		list := make([]Entry, 100)
+		list := make([]storage.Entry, 100)
 		for j := range list {
 			list[j] = device(fmt.Sprint("d", i*100+j), under(gw.Scope))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -48,7 +49,7 @@ func etagNumber(tag string) uint64 {
 
 // place puts a device below its parent. For a device that is no edge device, the
 // scope is its parent's; for an edge device it is its own.
-func (t *transaction) place(e *Entry) error {
+func (t *transaction) place(e *storage.Entry) error {
 	id := e.Identity
 	if len(e.StatusReason) > maxStatusReason {
 		return code.Errorf(code.ArgumentInvalid, "place", id, "statusReason is longer than %d characters", maxStatusReason)
@@ -73,7 +74,7 @@ func (t *transaction) place(e *Entry) error {
 }
 
 // checkParents follows the parents up: each must be there, and e not among them.
-func (t *transaction) checkParents(e *Entry) error {
+func (t *transaction) checkParents(e *storage.Entry) error {
 	at := e
 	for depth := 0; at.Parent() != ""; depth++ {
 		parent := t.ownerOf(at.Parent())
@@ -91,7 +92,7 @@ func (t *transaction) checkParents(e *Entry) error {
 }
 
 // ownerOf returns the edge device with this scope, or nil.
-func (t *transaction) ownerOf(scope string) *Entry {
+func (t *transaction) ownerOf(scope string) *storage.Entry {
 	for _, e := range t.pending {
 		if e != nil && e.Edge && scopeKey(e.Scope) == scopeKey(scope) {
 			return e
@@ -111,7 +112,7 @@ func (t *transaction) ownerOf(scope string) *Entry {
 
 // fillAuth checks the proof that e asks for and completes it, from what old has
 // or with new keys.
-func fillAuth(e, old *Entry) error {
+func fillAuth(e, old *storage.Entry) error {
 	a := &e.Auth
 	if a.Type == "" {
 		a.Type = guessType(a)
@@ -137,7 +138,7 @@ func guessType(a *iot.Authentication) iot.AuthType {
 	return iot.AuthSAS
 }
 
-func fillKeys(e, old *Entry) error {
+func fillKeys(e, old *storage.Entry) error {
 	a := &e.Auth
 	if a.PrimaryKey == "" && a.SecondaryKey == "" && old != nil && old.Auth.Type == iot.AuthSAS {
 		a.PrimaryKey, a.SecondaryKey = old.Auth.PrimaryKey, old.Auth.SecondaryKey
@@ -165,7 +166,7 @@ func checkKey(key iot.Secret) error {
 	return nil
 }
 
-func checkThumbprints(e *Entry) error {
+func checkThumbprints(e *storage.Entry) error {
 	a := &e.Auth
 	if a.PrimaryThumbprint == "" && a.SecondaryThumbprint == "" {
 		return code.Errorf(code.ArgumentInvalid, "authenticate", e.Identity, "selfSigned needs a thumbprint")

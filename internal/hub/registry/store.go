@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -31,16 +32,18 @@ type Store struct {
 	changing sync.Mutex // held by who changes, over the fsync
 
 	mu       sync.RWMutex
-	entries  map[iot.Identity]*Entry
+	entries  map[iot.Identity]*storage.Entry
 	order    order
 	modules  map[string][]string                  // by device, sorted
 	edges    map[string]iot.Identity              // edge devices by scope
 	children map[string]map[iot.Identity]struct{} // devices by the scope above them
-	policies map[string]Policy
-	counts   Counts
-	watchers map[*func([]Change)]struct{}
+	policies map[string]storage.Policy
+	counts   storage.Counts
+	watchers map[*func([]storage.Change)]struct{}
 	etags    uint64
 }
+
+var _ storage.Identities = (*Store)(nil)
 
 // Open reads the registry that is in db, and gives a new one its policies. db
 // stays the caller's to close, after the last use of the Store.
@@ -53,12 +56,12 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		db: db, opt: opt,
-		entries:  map[iot.Identity]*Entry{},
+		entries:  map[iot.Identity]*storage.Entry{},
 		modules:  map[string][]string{},
 		edges:    map[string]iot.Identity{},
 		children: map[string]map[iot.Identity]struct{}{},
-		policies: map[string]Policy{},
-		watchers: map[*func([]Change)]struct{}{},
+		policies: map[string]storage.Policy{},
+		watchers: map[*func([]storage.Change)]struct{}{},
 	}
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
@@ -85,7 +88,7 @@ func keyOf(id iot.Identity) []byte {
 
 func (s *Store) load() error {
 	err := s.scan(identityKey, func(_, value []byte) error {
-		e := new(Entry)
+		e := new(storage.Entry)
 		if err := json.Unmarshal(value, e); err != nil {
 			return err
 		}
@@ -97,7 +100,7 @@ func (s *Store) load() error {
 		return err
 	}
 	return s.scan(policyKey, func(_, value []byte) error {
-		var p Policy
+		var p storage.Policy
 		err := json.Unmarshal(value, &p)
 		s.policies[p.Name] = p
 		return err
@@ -152,14 +155,14 @@ func setJSON(b *pebble.Batch, key []byte, v any) error {
 }
 
 // put makes e the entry of its identity, in memory.
-func (s *Store) put(e *Entry) {
+func (s *Store) put(e *storage.Entry) {
 	id := e.Identity
 	if _, known := s.entries[id]; !known && !id.IsModule() {
 		s.order.added = append(s.order.added, id.Device)
 	}
 	s.drop(id)
 	s.entries[id] = e
-	s.counts.add(e, 1)
+	count(&s.counts, e, 1)
 	if id.IsModule() {
 		list := s.modules[id.Device]
 		at, _ := slices.BinarySearch(list, id.Module)
@@ -186,7 +189,7 @@ func (s *Store) drop(id iot.Identity) {
 		return
 	}
 	delete(s.entries, id)
-	s.counts.add(e, -1)
+	count(&s.counts, e, -1)
 	if id.IsModule() {
 		list := slices.DeleteFunc(slices.Clone(s.modules[id.Device]), func(m string) bool { return m == id.Module })
 		s.modules[id.Device] = list
@@ -213,7 +216,7 @@ func scopeKey(scope string) string { return strings.ToLower(scope) }
 // with all that changed together. It is called by one goroutine at a time, in
 // the order of the changes, must return soon and must not change the registry.
 // Watching ends when stop is called.
-func (s *Store) Watch(watch func([]Change)) (stop func()) {
+func (s *Store) Watch(watch func([]storage.Change)) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watchers[&watch] = struct{}{}
@@ -226,7 +229,7 @@ func (s *Store) Watch(watch func([]Change)) (stop func()) {
 
 // commit stores changes, shows them to readers and tells watchers. The caller
 // holds changing.
-func (s *Store) commit(changes []Change) error {
+func (s *Store) commit(changes []storage.Change) error {
 	b := s.db.NewBatch()
 	defer b.Close() //nolint:errcheck // committed, or given up
 	for _, c := range changes {
@@ -254,7 +257,7 @@ func unstored(id iot.Identity, err error) error {
 	return &iot.Error{Kind: iot.Internal, Op: "registry", Identity: id, Detail: "could not be stored", Err: err}
 }
 
-func (s *Store) show(changes []Change) []*func([]Change) {
+func (s *Store) show(changes []storage.Change) []*func([]storage.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range changes {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -28,9 +28,9 @@ func (h *testHub) askWith(method, path, authorization string) *httptest.Response
 
 func TestTokensThatProveNothingAreRefused(t *testing.T) {
 	h := newHub(t)
-	owner, _ := h.registry.Policy(registry.Owner)
-	reader, _ := h.registry.Policy(registry.ReadPolicy)
-	if _, err := h.registry.Create(registry.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("d"), Enabled: true}}); err != nil {
+	owner, _ := h.registry.Policy(storage.OwnerPolicy)
+	reader, _ := h.registry.Policy(storage.ReadPolicy)
+	if _, err := h.registry.Create(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("d"), Enabled: true}}); err != nil {
 		t.Fatal(err)
 	}
 	device, _ := h.registry.Get(iot.DeviceIdentity("d"))
@@ -101,7 +101,7 @@ func TestBodiesAreBounded(t *testing.T) {
 		{http.MethodPost, "/devices", maxBulkBody, 400},
 		{http.MethodPost, "/devices", maxBulkBody + 1, 413},
 	} {
-		w := h.ask(t, tt.method, tt.path, registry.Owner, "", strings.Repeat("x", tt.size))
+		w := h.ask(t, tt.method, tt.path, storage.OwnerPolicy, "", strings.Repeat("x", tt.size))
 		if w.Code != tt.status {
 			t.Errorf("%s %s of %d bytes: status %d, want %d", tt.method, tt.path, tt.size, w.Code, tt.status)
 		}
@@ -111,12 +111,12 @@ func TestBodiesAreBounded(t *testing.T) {
 func TestADisabledGatewayLearnsNothing(t *testing.T) {
 	h := newHub(t)
 	ask := func(method, path, caller, body string) int { return h.ask(t, method, path, caller, "", body).Code }
-	ask("PUT", "/devices/site", registry.Owner, `{"deviceId":"site","capabilities":{"iotEdge":true}}`)
+	ask("PUT", "/devices/site", storage.OwnerPolicy, `{"deviceId":"site","capabilities":{"iotEdge":true}}`)
 	const scope = "/devices/site/modules/$edgeHub/devicesAndModulesInDeviceScope"
 	if got := ask("GET", scope, "site/$edgeHub", ""); got != 200 {
 		t.Fatalf("status %d before", got)
 	}
-	h.ask(t, "PUT", "/devices/site", registry.Owner, "*", `{"deviceId":"site","status":"disabled","capabilities":{"iotEdge":true}}`)
+	h.ask(t, "PUT", "/devices/site", storage.OwnerPolicy, "*", `{"deviceId":"site","status":"disabled","capabilities":{"iotEdge":true}}`)
 	for _, path := range []string{scope, "/devices/site/modules"} {
 		if got := ask("GET", path, "site/$edgeHub", ""); got != 401 {
 			t.Errorf("%s: status %d, want 401", path, got)
@@ -133,9 +133,9 @@ func TestAnEdgeDeviceWithACertificateManagesItsModules(t *testing.T) {
 	t.Cleanup(server.Close)
 	certificate := server.Certificate() // any will do
 	thumbprint := sha256.Sum256(certificate.Raw)
-	h.ask(t, "PUT", "/devices/site", registry.Owner, "", `{"deviceId":"site","capabilities":{"iotEdge":true},`+
+	h.ask(t, "PUT", "/devices/site", storage.OwnerPolicy, "", `{"deviceId":"site","capabilities":{"iotEdge":true},`+
 		`"authentication":{"x509Thumbprint":{"primaryThumbprint":"`+hex.EncodeToString(thumbprint[:])+`"}}}`)
-	h.ask(t, "PUT", "/devices/leaf", registry.Owner, "", `{"deviceId":"leaf"}`)
+	h.ask(t, "PUT", "/devices/leaf", storage.OwnerPolicy, "", `{"deviceId":"leaf"}`)
 	for path, status := range map[string]int{
 		"/devices/site/modules":          200,
 		"/devices/site/modules/$edgeHub": 200,

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -40,7 +40,7 @@ type lacksRight struct{ code.Code }
 func (l lacksRight) Unwrap() error { return l.Code }
 
 // admitPolicy checks a token of a shared access policy.
-func (c *call) admitPolicy(right registry.Rights, text string) error {
+func (c *call) admitPolicy(right storage.Rights, text string) error {
 	if text == "" {
 		return refuse("there is no Authorization header")
 	}
@@ -123,16 +123,16 @@ func (c *call) covers(resource sas.Resource) bool {
 }
 
 // rightNames are the names of rights, as the portal has them.
-func rightNames(r registry.Rights) string {
+func rightNames(r storage.Rights) string {
 	var names []string
 	for _, right := range []struct {
-		bit  registry.Rights
+		bit  storage.Rights
 		name string
 	}{
-		{registry.RegistryRead, "RegistryRead"},
-		{registry.RegistryWrite, "RegistryWrite"},
-		{registry.ServiceConnect, "ServiceConnect"},
-		{registry.DeviceConnect, "DeviceConnect"},
+		{storage.RegistryRead, "RegistryRead"},
+		{storage.RegistryWrite, "RegistryWrite"},
+		{storage.ServiceConnect, "ServiceConnect"},
+		{storage.DeviceConnect, "DeviceConnect"},
 	} {
 		if r.Has(right.bit) {
 			names = append(names, right.name)

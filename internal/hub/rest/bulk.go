@@ -8,7 +8,7 @@ import (
 
 	"sluice/internal/hub"
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -22,7 +22,7 @@ const (
 
 func (a *api) bulkRoutes() []route {
 	return []route{
-		{method: http.MethodPost, path: "/devices", right: registry.RegistryRead | registry.RegistryWrite, handle: bulk},
+		{method: http.MethodPost, path: "/devices", right: storage.RegistryRead | storage.RegistryWrite, handle: bulk},
 	}
 }
 
@@ -80,7 +80,7 @@ func bulkError(id iot.Identity, err error) service.BulkError {
 // createAll creates all items if that is what is wanted and nothing is wrong with
 // any of them: with two synced writes rather than a hundred.
 func (a *api) createAll(items []wanted) bool {
-	entries := make([]registry.Entry, len(items))
+	entries := make([]storage.Entry, len(items))
 	var twins []hub.FirstTwin
 	for i := range items {
 		w := &items[i]
@@ -160,7 +160,7 @@ func (a *api) updateOne(w *wanted, id iot.Identity, etag string) error {
 // updateTwin merges what an item says into the twin of an identity.
 func (a *api) updateTwin(w *wanted, id iot.Identity) error {
 	first, some, err := a.firstTwin(w, id)
-	etag := registry.Any
+	etag := storage.Any
 	if strings.HasSuffix(strings.ToLower(w.ImportMode), conditionalMode) {
 		etag = strings.Trim(w.TwinETag, `"`)
 	}
@@ -190,7 +190,7 @@ func (w *wanted) mode() (mode, etag string) {
 	}
 	mode, conditional := strings.CutSuffix(mode, conditionalMode)
 	if !conditional {
-		return mode, registry.Any
+		return mode, storage.Any
 	}
 	return mode, strings.Trim(w.ETag, `"`)
 }

@@ -17,6 +17,7 @@ import (
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
+	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/internal/service"
 	"sluice/internal/upstream"
@@ -60,7 +61,7 @@ func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args
 func newClient(t *testing.T) (*service.Client, *registry.Store) {
 	t.Helper()
 	store, roots, address := serve(t)
-	owner, _ := store.Policy(registry.Owner)
+	owner, _ := store.Policy(storage.OwnerPolicy)
 	c, err := service.New(
 		sas.ConnectionString{HostName: hubName, PolicyName: owner.Name, Key: owner.Primary},
 		service.Options{Roots: roots, Address: address.IP.String(), Port: address.Port})
@@ -73,7 +74,7 @@ func newClient(t *testing.T) (*service.Client, *registry.Store) {
 
 func TestOurClientSeesAllDevicesOfALargeHub(t *testing.T) {
 	c, store := newClient(t)
-	entries := make([]registry.Entry, 2345)
+	entries := make([]storage.Entry, 2345)
 	for i := range entries {
 		entries[i].Identity.Device, entries[i].Enabled = fmt.Sprintf("d%04d", i), true
 	}
@@ -118,13 +119,13 @@ func TestAnEtagLetsOneOfTwoWritersWin(t *testing.T) {
 // A gateway's uplink pages through its scope, and looks up one identity.
 func TestAGatewayLearnsWhomItMayServe(t *testing.T) {
 	store, roots, address := serve(t)
-	var edge registry.Entry
+	var edge storage.Entry
 	edge.Identity, edge.Enabled, edge.Edge = iot.DeviceIdentity("site"), true, true
 	created, err := store.Create(edge)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaves := make([]registry.Entry, 1200)
+	leaves := make([]storage.Entry, 1200)
 	for i := range leaves {
 		leaves[i].Identity.Device, leaves[i].Enabled, leaves[i].Scope = fmt.Sprintf("leaf%04d", i), true, created[0].Scope
 	}

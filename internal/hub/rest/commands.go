@@ -12,8 +12,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/commands"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -21,7 +20,7 @@ import (
 // Bounds of commands in one request.
 const (
 	maxCommandBody = 1 << 20 // bytes, with what JSON and base64 add
-	maxCommands    = commands.MaxQueued
+	maxCommands    = storage.MaxCommands
 	maxProperties  = 128
 )
 
@@ -36,8 +35,8 @@ func (a *api) commandRoutes(h Hub) []route {
 		return nil
 	}
 	return []route{
-		{method: http.MethodPost, path: "/messages/deviceBound", right: registry.ServiceConnect, handle: sendCommands},
-		{method: http.MethodDelete, path: "/devices/{device}/commands", right: registry.ServiceConnect, handle: purgeCommands},
+		{method: http.MethodPost, path: "/messages/deviceBound", right: storage.ServiceConnect, handle: sendCommands},
+		{method: http.MethodDelete, path: "/devices/{device}/commands", right: storage.ServiceConnect, handle: purgeCommands},
 	}
 }
 
@@ -86,8 +85,8 @@ func (c *call) commands() ([]iot.Message, error) {
 
 // command is the one message that is the request.
 func (c *call) command() (m iot.Message, err error) {
-	if m.Body, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, commands.MaxSize)); err != nil {
-		return m, code.Errorf(code.MessageTooLarge, "command", iot.Identity{}, "the body ended early, or is larger than %d bytes", commands.MaxSize)
+	if m.Body, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, storage.MaxCommandSize)); err != nil {
+		return m, code.Errorf(code.MessageTooLarge, "command", iot.Identity{}, "the body ended early, or is larger than %d bytes", storage.MaxCommandSize)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.r.Header)) {
 		if err := setProperty(&m, strings.ToLower(name), c.r.Header.Get(name)); err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -28,7 +28,7 @@ func TestACommandIsARequestOrAListOfThem(t *testing.T) {
 	a := h.Handler.(*api)
 	s := &sender{Hub: a.Hub}
 	a.Hub = s
-	var e registry.Entry
+	var e storage.Entry
 	e.Identity, e.Enabled = iot.DeviceIdentity("a+b"), true
 	m := e
 	m.Identity.Module = "m"

@@ -11,7 +11,7 @@ import (
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/query"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -30,7 +30,7 @@ func (a *api) configurationRoutes(h Hub) []route {
 	if _, alone := h.(empty); alone || h.Configurations() == nil {
 		return nil
 	}
-	const read, write = registry.RegistryRead, registry.RegistryRead | registry.RegistryWrite
+	const read, write = storage.RegistryRead, storage.RegistryRead | storage.RegistryWrite
 	return []route{
 		{method: http.MethodGet, path: "/configurations", right: read, handle: listConfigurations},
 		{method: http.MethodPost, path: "/configurations/testQueries", right: read, handle: testQueries},

@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -15,10 +15,10 @@ const maxList = 1000
 
 func (a *api) deviceRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/devices", right: registry.RegistryRead, handle: listDevices},
-		{method: http.MethodGet, path: "/devices/{device}", right: registry.RegistryRead, handle: getDevice},
-		{method: http.MethodPut, path: "/devices/{device}", right: registry.RegistryRead | registry.RegistryWrite, handle: putDevice},
-		{method: http.MethodDelete, path: "/devices/{device}", right: registry.RegistryRead | registry.RegistryWrite, handle: deleteIdentity},
+		{method: http.MethodGet, path: "/devices", right: storage.RegistryRead, handle: listDevices},
+		{method: http.MethodGet, path: "/devices/{device}", right: storage.RegistryRead, handle: getDevice},
+		{method: http.MethodPut, path: "/devices/{device}", right: storage.RegistryRead | storage.RegistryWrite, handle: putDevice},
+		{method: http.MethodDelete, path: "/devices/{device}", right: storage.RegistryRead | storage.RegistryWrite, handle: deleteIdentity},
 	}
 }
 
@@ -63,7 +63,7 @@ func putDevice(c *call) (answer, error) {
 	return c.deviceAnswer(&e), nil
 }
 
-func (c *call) deviceAnswer(e *registry.Entry) answer {
+func (c *call) deviceAnswer(e *storage.Entry) answer {
 	return answer{etag: e.ETag, body: c.device(e)}
 }
 
@@ -79,15 +79,15 @@ func deleteIdentity(c *call) (answer, error) {
 }
 
 // entry is the identity that the path names.
-func (c *call) entry() (registry.Entry, error) {
+func (c *call) entry() (storage.Entry, error) {
 	id, err := c.identity()
 	if err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	if e, ok := c.Registry.Get(id); ok {
 		return e, nil
 	}
-	return registry.Entry{}, c.notFound(id)
+	return storage.Entry{}, c.notFound(id)
 }
 
 func (c *call) notFound(id iot.Identity) error {
@@ -99,17 +99,17 @@ func (c *call) notFound(id iot.Identity) error {
 
 // put stores the identity that path and body name: a new one without If-Match,
 // and the changed one with it.
-func (c *call) put() (registry.Entry, error) {
+func (c *call) put() (storage.Entry, error) {
 	id, err := c.identity()
 	if err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	var w wanted
 	if err := c.read(maxIdentity, &w); err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	if err := w.checkIDs(id); err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	if etag, ok := c.ifMatch(); ok {
 		return c.update(&w, id, etag)
@@ -117,14 +117,14 @@ func (c *call) put() (registry.Entry, error) {
 	return c.create(&w, id)
 }
 
-func (a *api) create(w *wanted, id iot.Identity) (registry.Entry, error) {
+func (a *api) create(w *wanted, id iot.Identity) (storage.Entry, error) {
 	e, err := w.entry(id, nil)
 	if err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	created, err := a.Registry.Create(e)
 	if err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	return created[0], nil
 }
@@ -132,14 +132,14 @@ func (a *api) create(w *wanted, id iot.Identity) (registry.Entry, error) {
 // update changes an identity. What is kept of the old one is read first; were it
 // changed meanwhile, a caller with an entity tag hears of it, and one with "*"
 // did not want to.
-func (a *api) update(w *wanted, id iot.Identity, etag string) (registry.Entry, error) {
-	var old *registry.Entry
+func (a *api) update(w *wanted, id iot.Identity, etag string) (storage.Entry, error) {
+	var old *storage.Entry
 	if e, ok := a.Registry.Get(id); ok {
 		old = &e
 	}
 	e, err := w.entry(id, old)
 	if err != nil {
-		return registry.Entry{}, err
+		return storage.Entry{}, err
 	}
 	return a.Registry.Update(e, etag)
 }

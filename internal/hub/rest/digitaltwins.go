@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -24,10 +24,10 @@ func (a *api) digitalTwinRoutes(h Hub) []route {
 	}
 	const path = "/digitaltwins/{device}"
 	return []route{
-		{method: http.MethodGet, path: path, right: registry.ServiceConnect, handle: getDigitalTwin},
-		{method: http.MethodPatch, path: path, right: registry.ServiceConnect, handle: patchDigitalTwin},
-		{method: http.MethodPost, path: path + "/commands/{command}", right: registry.ServiceConnect, handle: invokeCommand},
-		{method: http.MethodPost, path: path + "/components/{component}/commands/{command}", right: registry.ServiceConnect, handle: invokeCommand},
+		{method: http.MethodGet, path: path, right: storage.ServiceConnect, handle: getDigitalTwin},
+		{method: http.MethodPatch, path: path, right: storage.ServiceConnect, handle: patchDigitalTwin},
+		{method: http.MethodPost, path: path + "/commands/{command}", right: storage.ServiceConnect, handle: invokeCommand},
+		{method: http.MethodPost, path: path + "/components/{component}/commands/{command}", right: storage.ServiceConnect, handle: invokeCommand},
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -14,7 +14,7 @@ import (
 const maxIdentity = 64 << 10
 
 // device is the form of a device for the caller.
-func (a *api) device(e *registry.Entry) service.Device {
+func (a *api) device(e *storage.Entry) service.Device {
 	id := e.Identity
 	state := a.Hub.ConnectionState(id)
 	status := "enabled"
@@ -40,7 +40,7 @@ func (a *api) device(e *registry.Entry) service.Device {
 }
 
 // module is the form of a module for the caller.
-func (a *api) module(e *registry.Entry) service.Module {
+func (a *api) module(e *storage.Entry) service.Module {
 	id := e.Identity
 	state := a.Hub.ConnectionState(id)
 	return service.Module{
@@ -119,8 +119,8 @@ func (w *wanted) checkIDs(id iot.Identity) error {
 // entry makes what the registry stores. What the body leaves out is kept from
 // old, if that is not nil, for proof and capabilities; it is reset to the default
 // otherwise, as a PUT does.
-func (w *wanted) entry(id iot.Identity, old *registry.Entry) (registry.Entry, error) {
-	e := registry.Entry{StatusReason: w.StatusReason, ManagedBy: w.ManagedBy}
+func (w *wanted) entry(id iot.Identity, old *storage.Entry) (storage.Entry, error) {
+	e := storage.Entry{StatusReason: w.StatusReason, ManagedBy: w.ManagedBy}
 	e.Identity, e.Enabled = id, true
 	if old != nil {
 		e.Auth, e.Edge = old.Auth, old.Edge

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -17,7 +17,7 @@ import (
 // nothing is registered under an id that could not be.
 func FuzzRequests(f *testing.F) {
 	h := newHub(f)
-	owner := h.token(f, registry.Owner)
+	owner := h.token(f, storage.OwnerPolicy)
 	f.Add("PUT", "/devices/d", `{"deviceId":"d"}`, "")
 	f.Add("PUT", "/devices/d/modules/m", `{"deviceId":"d","moduleId":"m"}`, `"*"`)
 	f.Add("GET", "/devices/d/modules/$edgeHub/deviceAndModuleInDeviceScope", "", "")
@@ -51,7 +51,7 @@ func FuzzRequests(f *testing.F) {
 			if err := e.Identity.Validate(); err != nil {
 				t.Fatalf("%+v is registered: %v", e.Identity, err)
 			}
-			if err := h.registry.Delete(e.Identity, registry.Any); err != nil {
+			if err := h.registry.Delete(e.Identity, storage.Any); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -61,7 +61,7 @@ func FuzzRequests(f *testing.F) {
 // restore makes the identities that the seeds are about.
 func (h *testHub) restore(t *testing.T) {
 	t.Helper()
-	var there, site registry.Entry
+	var there, site storage.Entry
 	there.Identity, there.Enabled = iot.DeviceIdentity("there"), true
 	site.Identity, site.Enabled, site.Edge = iot.DeviceIdentity("site"), true, true
 	if _, err := h.registry.Create(there, site); err != nil {
@@ -90,18 +90,18 @@ func checkAnswer(t *testing.T, w *httptest.ResponseRecorder) {
 func BenchmarkGetDevice(b *testing.B) {
 	h := newHub(b)
 	create(b, h, 1)
-	measure(b, h, h.token(b, registry.ReadPolicy), "/devices/d0")
+	measure(b, h, h.token(b, storage.ReadPolicy), "/devices/d0")
 }
 
 // A thousand identities, as an operator's list or a gateway's scope has them.
 func BenchmarkListThousandDevices(b *testing.B) {
 	h := newHub(b)
 	create(b, h, maxList)
-	measure(b, h, h.token(b, registry.ReadPolicy), "/devices")
+	measure(b, h, h.token(b, storage.ReadPolicy), "/devices")
 }
 
 func create(b *testing.B, h *testHub, n int) {
-	entries := make([]registry.Entry, n)
+	entries := make([]storage.Entry, n)
 	for i := range entries {
 		entries[i].Identity, entries[i].Enabled = iot.DeviceIdentity(fmt.Sprint("d", i)), true
 	}

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -17,10 +17,10 @@ func (a *api) jobRoutes(h Hub) []route {
 		return nil
 	}
 	return []route{
-		{method: http.MethodGet, path: "/jobs/v2/query", right: registry.ServiceConnect, handle: listJobs},
-		{method: http.MethodGet, path: "/jobs/v2/{job}", right: registry.ServiceConnect, handle: getJob},
-		{method: http.MethodPut, path: "/jobs/v2/{job}", right: registry.ServiceConnect, handle: putJob},
-		{method: http.MethodPost, path: "/jobs/v2/{job}/cancel", right: registry.ServiceConnect, handle: cancelJob},
+		{method: http.MethodGet, path: "/jobs/v2/query", right: storage.ServiceConnect, handle: listJobs},
+		{method: http.MethodGet, path: "/jobs/v2/{job}", right: storage.ServiceConnect, handle: getJob},
+		{method: http.MethodPut, path: "/jobs/v2/{job}", right: storage.ServiceConnect, handle: putJob},
+		{method: http.MethodPost, path: "/jobs/v2/{job}/cancel", right: storage.ServiceConnect, handle: cancelJob},
 	}
 }
 

@@ -3,14 +3,14 @@ package rest
 import (
 	"net/http"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
 
 // An edge device may see and change its own modules: its runtime does.
 func (a *api) moduleRoutes() []route {
-	const read, write = registry.RegistryRead, registry.RegistryRead | registry.RegistryWrite
+	const read, write = storage.RegistryRead, storage.RegistryRead | storage.RegistryWrite
 	return []route{
 		{method: http.MethodGet, path: "/devices/{device}/modules", right: read, callers: ownDevice, handle: listModules},
 		{method: http.MethodGet, path: "/devices/{device}/modules/{module}", right: read, callers: ownDevice, handle: getModule},
@@ -54,6 +54,6 @@ func putModule(c *call) (answer, error) {
 	return c.moduleAnswer(&e), nil
 }
 
-func (c *call) moduleAnswer(e *registry.Entry) answer {
+func (c *call) moduleAnswer(e *storage.Entry) answer {
 	return answer{etag: e.ETag, body: c.module(e)}
 }

@@ -9,7 +9,7 @@ import (
 	"sluice/internal/hub"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/query"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -34,7 +34,7 @@ func (a *api) queryRoutes(h Hub) []route {
 		return nil
 	}
 	return []route{
-		{method: http.MethodPost, path: "/devices/query", right: registry.ServiceConnect, handle: runQuery},
+		{method: http.MethodPost, path: "/devices/query", right: storage.ServiceConnect, handle: runQuery},
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/jobs"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/throttle"
 	"sluice/internal/hub/transfer"
 	"sluice/iot"
@@ -54,7 +54,7 @@ type Presence interface {
 // Options are what the API is about. HostName, Registry and Auth are required.
 type Options struct {
 	HostName string // the hub's name in links; tokens for it, or Auth.Hosts, are good
-	Registry *registry.Store
+	Registry storage.Identities
 	Auth     *auth.Authenticator
 	Hub      Hub // nil: nobody is ever connected, and there are no twins
 
@@ -117,7 +117,7 @@ func (a *api) eventRoutes() []route {
 	if a.Events == nil {
 		return nil
 	}
-	return []route{{method: http.MethodGet, path: "/sluice/events", right: registry.ServiceConnect, unversioned: true, stream: a.Events}}
+	return []route{{method: http.MethodGet, path: "/sluice/events", right: storage.ServiceConnect, unversioned: true, stream: a.Events}}
 }
 
 // empty is the Hub of a registry alone.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
 
@@ -16,7 +16,7 @@ type route struct {
 	path   string // segments in braces stand for one segment of any text
 
 	// Who may call: a policy with this right, or, if callers says so, others.
-	right   registry.Rights
+	right   storage.Rights
 	callers callers
 
 	unversioned bool // no api-version is asked for

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -57,7 +57,7 @@ func inScope(c *call) (answer, error) {
 // scopePage lists at most limit children of edge after the one that a page ended
 // with, and on the first page edge itself. It returns the last one listed, or ""
 // if there are no more.
-func (a *api) scopePage(edge *registry.Entry, after string, limit int) (page service.Scope, last string) {
+func (a *api) scopePage(edge *storage.Entry, after string, limit int) (page service.Scope, last string) {
 	page = service.Scope{Devices: []service.Device{}, Modules: []service.Module{}}
 	if after == "" {
 		a.addToScope(&page, edge)
@@ -74,7 +74,7 @@ func (a *api) scopePage(edge *registry.Entry, after string, limit int) (page ser
 	return page, last
 }
 
-func (a *api) addToScope(page *service.Scope, device *registry.Entry) {
+func (a *api) addToScope(page *service.Scope, device *storage.Entry) {
 	page.Devices = append(page.Devices, a.device(device))
 	page.Modules = append(page.Modules, a.modulesOf(device.Identity)...)
 }
@@ -150,7 +150,7 @@ func lookupOnBehalf(c *call) (answer, error) {
 
 // chainTarget is the edge device that an auth chain begins with. It is the caller
 // or stands below it; the registry knows that better than the chain does.
-func (c *call) chainTarget(chain string) (*registry.Entry, error) {
+func (c *call) chainTarget(chain string) (*storage.Entry, error) {
 	first, _, _ := strings.Cut(chain, ";")
 	if first == "" {
 		return nil, code.Errorf(code.ArgumentNull, "scope", iot.Identity{}, "the body has no authChain")

@@ -3,14 +3,14 @@ package rest
 import (
 	"net/http"
 
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 )
 
 func (a *api) statisticsRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/statistics/devices", right: registry.RegistryRead, handle: deviceStatistics},
-		{method: http.MethodGet, path: "/statistics/service", right: registry.RegistryRead, handle: serviceStatistics},
+		{method: http.MethodGet, path: "/statistics/devices", right: storage.RegistryRead, handle: deviceStatistics},
+		{method: http.MethodGet, path: "/statistics/service", right: storage.RegistryRead, handle: serviceStatistics},
 	}
 }
 

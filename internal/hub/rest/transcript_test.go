@@ -22,6 +22,7 @@ import (
 	"sluice/internal/hub"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
+	"sluice/internal/hub/documents"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
@@ -116,11 +117,11 @@ func realHub(t testing.TB, db *pebble.DB, store *registry.Store, now func() time
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := jobs.Open(db, jobs.Options{Now: now})
+	work, err := jobs.Open(documents.New(db), jobs.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	configurations, err := deploy.Open(db, now)
+	configurations, err := deploy.Open(documents.New(db), now)
 	if err != nil {
 		t.Fatal(err)
 	}

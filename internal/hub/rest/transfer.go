@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/transfer"
 	"sluice/internal/service"
 	"sluice/iot"
@@ -18,7 +18,7 @@ func (a *api) transferRoutes() []route {
 	if a.Transfers == nil {
 		return nil
 	}
-	const right = registry.RegistryRead | registry.RegistryWrite
+	const right = storage.RegistryRead | storage.RegistryWrite
 	return []route{
 		{method: http.MethodPost, path: "/jobs/create", right: right, handle: createTransfer},
 		{method: http.MethodGet, path: "/jobs", right: right, handle: listTransfers},
@@ -84,7 +84,7 @@ func (i identities) Export(withoutKeys bool, line func([]byte) error) error {
 	}
 }
 
-func (i identities) exportPage(page []registry.Entry, withoutKeys bool, line func([]byte) error) error {
+func (i identities) exportPage(page []storage.Entry, withoutKeys bool, line func([]byte) error) error {
 	for n := range page {
 		form, err := i.exported(&page[n], withoutKeys)
 		if err != nil {
@@ -129,7 +129,7 @@ type exportedProperties struct {
 	Reported json.RawMessage `json:"reported"`
 }
 
-func (i identities) exported(e *registry.Entry, withoutKeys bool) (*exported, error) {
+func (i identities) exported(e *storage.Entry, withoutKeys bool) (*exported, error) {
 	auth := authForm(&e.Auth)
 	form := &exported{
 		ID: e.Identity.Device, ModuleID: e.Identity.Module, ETag: e.ETag, StatusReason: e.StatusReason, ManagedBy: e.ManagedBy,

@@ -8,7 +8,7 @@ import (
 
 	"sluice/internal/hub"
 	"sluice/internal/hub/code"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -24,7 +24,7 @@ const maxPayload = 128 << 10
 
 // Twins are the twins of a hub, and its direct methods.
 type Twins interface {
-	Owner(*registry.Entry) twin.Owner
+	Owner(*storage.Entry) twin.Owner
 	Twin(iot.Identity) (twin.Twin, error)
 	PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch string) (twin.Twin, error)
 	ReplaceTwin(id iot.Identity, body json.RawMessage, ifMatch string) (twin.Twin, error)
@@ -41,10 +41,10 @@ func (a *api) twinRoutes(h Hub) []route {
 	var routes []route
 	for _, path := range []string{"/twins/{device}", "/twins/{device}/modules/{module}"} {
 		routes = append(routes,
-			route{method: http.MethodGet, path: path, right: registry.ServiceConnect, handle: getTwin},
-			route{method: http.MethodPatch, path: path, right: registry.ServiceConnect, handle: patchTwin},
-			route{method: http.MethodPut, path: path, right: registry.ServiceConnect, handle: replaceTwin},
-			route{method: http.MethodPost, path: path + "/methods", right: registry.ServiceConnect, handle: invokeMethod},
+			route{method: http.MethodGet, path: path, right: storage.ServiceConnect, handle: getTwin},
+			route{method: http.MethodPatch, path: path, right: storage.ServiceConnect, handle: patchTwin},
+			route{method: http.MethodPut, path: path, right: storage.ServiceConnect, handle: replaceTwin},
+			route{method: http.MethodPost, path: path + "/methods", right: storage.ServiceConnect, handle: invokeMethod},
 		)
 	}
 	return routes

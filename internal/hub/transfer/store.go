@@ -13,10 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/storage"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -48,7 +47,7 @@ type Options struct {
 
 // A Store holds the jobs of one hub. Its methods may be called from any goroutine.
 type Store struct {
-	db   *pebble.DB
+	docs storage.Documents
 	opt  Options
 	wake chan struct{}
 
@@ -65,16 +64,15 @@ type job struct {
 
 func (j *job) ended() bool { return j.form.Status != enqueued && j.form.Status != running }
 
-// Open reads the jobs that are in db, which stays the caller's to close, after the last
-// use of the Store.
-func Open(db *pebble.DB, opt Options) (*Store, error) {
+// Open reads the jobs that are in docs.
+func Open(docs storage.Documents, opt Options) (*Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db, opt: opt, wake: make(chan struct{}, 1), jobs: map[string]*job{}}
+	s := &Store{docs: docs, opt: opt, wake: make(chan struct{}, 1), jobs: map[string]*job{}}
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("open registry jobs: %w", err)
 	}
@@ -90,24 +88,15 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) load() (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{jobKind}, UpperBound: []byte{jobKind + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
+func (s *Store) load() error {
+	return s.docs.Scan([]byte{jobKind}, []byte{jobKind + 1}, func(key, value []byte) (bool, error) {
 		j := &job{}
 		if err := json.Unmarshal(value, &j.form); err != nil {
-			return fmt.Errorf("key %q: %w", it.Key(), err)
+			return false, fmt.Errorf("key %q: %w", key, err)
 		}
 		s.jobs[j.form.JobID] = j
-	}
-	return it.Error()
+		return true, nil
+	})
 }
 
 func keyOf(id string) []byte { return append([]byte{jobKind}, id...) }
@@ -116,7 +105,7 @@ func keyOf(id string) []byte { return append([]byte{jobKind}, id...) }
 func (s *Store) put(j *job) error {
 	value, err := json.Marshal(j.form)
 	if err == nil {
-		err = s.db.Set(keyOf(j.form.JobID), value, pebble.Sync)
+		err = s.docs.Write(storage.Batch{{Key: keyOf(j.form.JobID), Value: value}})
 	}
 	if err != nil {
 		return &iot.Error{Kind: iot.Internal, Op: "job", Detail: "could not be stored", Err: err}
@@ -190,7 +179,7 @@ func (s *Store) prune() error {
 	}
 	list := s.list()
 	id := list[0].JobID
-	if err := s.db.Delete(keyOf(id), pebble.NoSync); err != nil {
+	if err := s.docs.Note(storage.Batch{{Key: keyOf(id)}}); err != nil {
 		return &iot.Error{Kind: iot.Internal, Op: "job", Err: err}
 	}
 	delete(s.jobs, id)

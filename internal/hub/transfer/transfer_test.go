@@ -16,6 +16,7 @@ import (
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/blob/blobtest"
 	"sluice/internal/hub/code"
+	"sluice/internal/hub/documents"
 	"sluice/internal/service"
 )
 
@@ -45,7 +46,7 @@ func open(t *testing.T, fs vfs.FS) *fixture {
 		t.Fatal(err)
 	}
 	f.at = account.Endpoint.String() + "/m?" + account.SignContainer("m", blob.All, time.Now().Add(time.Hour))
-	if f.Store, err = Open(db, Options{}); err != nil {
+	if f.Store, err = Open(documents.New(db), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return f

@@ -1,24 +1,14 @@
 package twins
 
 import (
-	"time"
-
 	"github.com/cockroachdb/pebble/v2"
 
-	"sluice/internal/twin"
-	"sluice/iot"
+	"sluice/internal/hub/storage"
 )
-
-// A Beginning is what the twin of a new identity begins with.
-type Beginning struct {
-	Identity   iot.Identity
-	Generation string
-	Make       func(twin.Twin, time.Time) (twin.Twin, error) // of the empty twin
-}
 
 // Begin stores the twins of new identities in one synced write: all of them, or,
 // with the first error of a Make, none.
-func (s *Store) Begin(list []Beginning) error {
+func (s *Store) Begin(list []storage.Beginning) error {
 	for i := range s.locks {
 		s.locks[i].Lock()
 		defer s.locks[i].Unlock()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -18,7 +19,7 @@ type Reader struct {
 }
 
 // NewReader returns a Reader of the twins as they are now.
-func (s *Store) NewReader() (*Reader, error) {
+func (s *Store) NewReader() (storage.TwinReader, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{twinKey}, UpperBound: []byte{twinKey + 1}})
 	if err != nil {
 		return nil, failed("read", iot.Identity{}, err)
@@ -43,11 +44,11 @@ func (r *Reader) View(owner twin.Owner, id iot.Identity, generation string) (*tw
 		return nil, failed("read", id, err)
 	}
 	if value == nil {
-		return twin.NewView(owner, twin.New(Born(generation))), nil
+		return twin.NewView(owner, twin.New(storage.Born(generation))), nil
 	}
 	stored, ok, err := ofGeneration(value, generation)
 	if err == nil && !ok {
-		return twin.NewView(owner, twin.New(Born(generation))), nil
+		return twin.NewView(owner, twin.New(storage.Born(generation))), nil
 	}
 	var v *twin.View
 	if err == nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -33,6 +34,8 @@ type Store struct {
 	seed  maphash.Seed
 	locks [64]sync.Mutex // by identity, held over a change
 }
+
+var _ storage.Twins = (*Store)(nil)
 
 // New returns the twins that are in db, which stays the caller's to close, after
 // the last use of the Store. A nil now is time.Now.
@@ -48,7 +51,7 @@ func New(db *pebble.DB, now func() time.Time) *Store {
 func (s *Store) Get(id iot.Identity, generation string) (t twin.Twin, err error) {
 	value, closer, err := s.db.Get(key(id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return twin.New(Born(generation)), nil
+		return twin.New(storage.Born(generation)), nil
 	}
 	if err != nil {
 		return twin.Twin{}, failed("read", id, err)
@@ -62,7 +65,7 @@ func (s *Store) Get(id iot.Identity, generation string) (t twin.Twin, err error)
 	case err != nil:
 		return twin.Twin{}, failed("read", id, err)
 	case !ok:
-		return twin.New(Born(generation)), nil
+		return twin.New(storage.Born(generation)), nil
 	}
 	return t, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -72,7 +73,7 @@ func TestAnIdentityThatWasMadeAgainHasANewTwin(t *testing.T) {
 	patch(t, s, id, `{"tags":{"site":"north"}}`)
 	const next = "639134605240000000"
 	got, err := s.Get(id, next)
-	if err != nil || string(got.Tags.JSON()) != `{}` || !got.Desired.Updated().Equal(Born(next)) {
+	if err != nil || string(got.Tags.JSON()) != `{}` || !got.Desired.Updated().Equal(storage.Born(next)) {
 		t.Errorf("the new twin has tags %s and was written at %v, %v", got.Tags.JSON(), got.Desired.Updated(), err)
 	}
 	r, err := s.NewReader()
@@ -99,7 +100,7 @@ func TestBornIsTheTimeInAGeneration(t *testing.T) {
 		"first":              {},
 		"17":                 {},
 	} {
-		if got := Born(generation); !got.Equal(want) {
+		if got := storage.Born(generation); !got.Equal(want) {
 			t.Errorf("Born(%q) = %v, want %v", generation, got, want)
 		}
 	}
@@ -121,7 +122,7 @@ func TestAReaderFindsWhatIsStored(t *testing.T) {
 			stored[id] = true
 		}
 	}
-	ask := func(r *Reader, id iot.Identity) {
+	ask := func(r storage.TwinReader, id iot.Identity) {
 		t.Helper()
 		v, err := r.View(twin.Owner{}, id, generation)
 		if err != nil {
