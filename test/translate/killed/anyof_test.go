@@ -26,7 +26,7 @@ import (
 // arrives in order. The clock is synctest's: pauses are those of real life, and cost
 // nothing.
 func TestZ10_AnyOfTheFourKilledAtAnyMoment(t *testing.T) {
-	first, seeds := number("SLUICE_SEED", 0), number("SLUICE_SEEDS", 12)
+	first, seeds := number("SLUICE_SEED", 0), number("SLUICE_SEEDS", 10)
 	synctest.Test(t, func(t *testing.T) {
 		for seed := first; seed < first+seeds && !t.Failed(); seed++ {
 			t.Logf("seed %d", seed)
@@ -91,7 +91,7 @@ func (f *four) killOrStart() {
 }
 
 // pastRefusals is longer than the module remembers a refusal.
-const pastRefusals = 15 * time.Minute
+const pastRefusals = 3 * time.Minute
 
 // calm waits until everything has arrived, and some time more, after which nothing of
 // it is in flight any more.

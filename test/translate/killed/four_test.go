@@ -91,9 +91,12 @@ const routes = `{"properties":{"desired":{"schemaVersion": "1.1", "routes": {
 	"leaves": "FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO $upstream"
 }}}}`
 
+// refusal is how long the module remembers a refusal.
+const refusal = 2 * time.Minute
+
 // hasty makes the module wait less than it does by default.
 var hasty = translate.Patience{
-	AskAgain: 2 * time.Second, AskLongest: 4 * time.Second, Refusal: time.Minute, Doubt: 200 * time.Millisecond,
+	AskAgain: 2 * time.Second, AskLongest: 4 * time.Second, Refusal: refusal, Doubt: 200 * time.Millisecond,
 	Retry: 20 * time.Millisecond, RetryLongest: 200 * time.Millisecond,
 }
 
@@ -112,6 +115,7 @@ func newFour(t *testing.T, seed uint64) *four {
 		t: t, seed: seed, log: slog.New(slog.DiscardHandler), chance: rand.New(rand.NewPCG(seed, 4)), keys: map[iot.Identity]registry.Entry{},
 		hubDisk: vfs.NewCrashableMem(), gatewayDisk: vfs.NewCrashableMem(), moduleDisk: vfs.NewCrashableMem(),
 		scopeDir: t.TempDir(), journalDir: t.TempDir(), ledger: newLedger(t),
+		patience: translate.Patience{Refusal: refusal},
 	}
 	if testing.Verbose() {
 		f.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
