@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,14 +27,21 @@ import (
 // arrives in order. The clock is synctest's: pauses are those of real life, and cost
 // nothing.
 func TestZ10_AnyOfTheFourKilledAtAnyMoment(t *testing.T) {
+	if ran.Swap(true) {
+		t.Skip("once in a process: the database's pools belong to the first bubble")
+	}
 	first, seeds := number("SLUICE_SEED", 0), number("SLUICE_SEEDS", 10)
+	kills := 0
 	synctest.Test(t, func(t *testing.T) {
 		for seed := first; seed < first+seeds && !t.Failed(); seed++ {
 			t.Logf("seed %d", seed)
-			anyOfFour(t, seed)
+			kills += anyOfFour(t, seed)
 		}
+		t.Logf("%d kills", kills)
 	})
 }
+
+var ran atomic.Bool
 
 // number is what a variable says, by hand.
 func number(variable string, usual uint64) uint64 {
@@ -43,7 +51,7 @@ func number(variable string, usual uint64) uint64 {
 	return usual
 }
 
-func anyOfFour(t *testing.T, seed uint64) {
+func anyOfFour(t *testing.T, seed uint64) (kills int) {
 	f := newFour(t, seed)
 	defer f.end()
 	f.eventually("the routes are in force", f.routed)
@@ -66,6 +74,7 @@ func anyOfFour(t *testing.T, seed uint64) {
 		leaves = append(leaves, fmt.Sprint("leaf-", len(leaves)), fmt.Sprint("leaf-", len(leaves)+1))
 	}
 	f.judge(v)
+	return f.kills
 }
 
 // someTime is until the next kill: things that go over wires, of which a registration
@@ -143,8 +152,12 @@ func (f *four) routed() error {
 	return err
 }
 
-// decided reports whether the module knows of every leaf what it is.
+// decided reports whether the module knows of every leaf what it is, and provisioning
+// has nothing more to do.
 func (f *four) decided() error {
+	if open := f.provisioning.Counts().Open; open > 0 {
+		return fmt.Errorf("%d requests are open", open)
+	}
 	n := f.module.Stats().Leaves
 	if n[translate.Fresh]+n[translate.Registering] > 0 {
 		return fmt.Errorf("states of leaves: %v", n)

@@ -45,13 +45,11 @@ import (
 // not synced; what the gateway's scope and provisioning's journal keep are plain files,
 // which a killed process leaves behind as they are.
 type four struct {
-	t       *testing.T
-	seed    uint64
-	log     *slog.Logger
-	chance  *rand.Rand // of the one who kills
-	crossed atomic.Int64
-	fuse    atomic.Pointer[fuse]
-	parts   []*part
+	t      *testing.T
+	log    *slog.Logger
+	chance *rand.Rand // of the one who kills
+	fuse   atomic.Pointer[fuse]
+	parts  []*part
 
 	hubDisk, gatewayDisk, moduleDisk *vfs.MemFS
 	scopeDir, journalDir             string
@@ -60,11 +58,12 @@ type four struct {
 	atCounter                        atomic.Pointer[counter]
 	atLog                            atomic.Pointer[newsstand]
 
-	hub      *hub.Hub
-	devices  *registry.Store
-	events   *eventlog.Log
-	module   *translate.Module
-	patience translate.Patience
+	hub          *hub.Hub
+	devices      *registry.Store
+	events       *eventlog.Log
+	module       *translate.Module
+	provisioning *provision.Service
+	patience     translate.Patience
 
 	scope   string // of the edge device
 	edgeKey iot.Secret
@@ -112,7 +111,7 @@ type part struct {
 // newFour starts all four.
 func newFour(t *testing.T, seed uint64) *four {
 	f := &four{
-		t: t, seed: seed, log: slog.New(slog.DiscardHandler), chance: rand.New(rand.NewPCG(seed, 4)), keys: map[iot.Identity]registry.Entry{},
+		t: t, log: slog.New(slog.DiscardHandler), chance: rand.New(rand.NewPCG(seed, 4)), keys: map[iot.Identity]registry.Entry{},
 		hubDisk: vfs.NewCrashableMem(), gatewayDisk: vfs.NewCrashableMem(), moduleDisk: vfs.NewCrashableMem(),
 		scopeDir: t.TempDir(), journalDir: t.TempDir(), ledger: newLedger(t),
 		patience: translate.Patience{Refusal: refusal},
@@ -142,6 +141,13 @@ func (f *four) must(err error) {
 	f.t.Helper()
 	if err != nil {
 		f.t.Fatal(err)
+	}
+}
+
+// check is must for what runs beside the test.
+func (f *four) check(err error) {
+	if err != nil {
+		f.t.Error(err)
 	}
 }
 
@@ -273,7 +279,7 @@ func (f *four) startModule() (stop func()) {
 	})
 	f.must(err)
 	f.module = m
-	end := run(func(ctx context.Context) { f.must(m.Run(ctx)) })
+	end := run(func(ctx context.Context) { f.check(m.Run(ctx)) })
 	return func() {
 		end()
 		client.Close()
@@ -295,8 +301,9 @@ func (f *four) startProvisioning() (stop func()) {
 		Hub: witness{client, f.ledger}, Allow: allowed.Find, Dir: f.journalDir, Log: f.log.With("at", "provisioning"),
 	})
 	f.must(err)
-	stopFollow := run(func(ctx context.Context) { f.must(p.Follow(ctx, reader{l, &f.atLog, f.cross})) })
-	stopRun := run(func(ctx context.Context) { f.must(p.Run(ctx)) })
+	f.provisioning = p
+	stopFollow := run(func(ctx context.Context) { f.check(p.Follow(ctx, reader{l, &f.atLog, f.cross})) })
+	stopRun := run(func(ctx context.Context) { f.check(p.Run(ctx)) })
 	return func() {
 		stopFollow()
 		stopRun()
@@ -409,7 +416,6 @@ type fuse struct {
 
 // cross is called for everything that goes over a wire.
 func (f *four) cross() {
-	f.crossed.Add(1)
 	if fuse := f.fuse.Load(); fuse != nil && fuse.left.Add(-1) == 0 {
 		close(fuse.blown)
 	}
