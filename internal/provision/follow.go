@@ -56,7 +56,8 @@ func (s *Service) Follow(ctx context.Context, r Reader) error {
 			cancel(err)
 		}
 	})
-	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		began := time.Now()
 		err := r.Read(ctx, from, true, func(e *hubevent.Event) error { return f.take(ctx, e) }, func(err error) {
 			s.log.Warn("the connection to the hub's log is lost; it is made again", "err", err)
 		})
@@ -69,6 +70,9 @@ func (s *Service) Follow(ctx context.Context, r Reader) error {
 		// The hub may not be there yet, or has changed its keys: an operator sees to it.
 		s.log.Error("the hub's log cannot be read; it is tried again", "err", err)
 		from = f.begin()
+		if time.Since(began) > maxPause {
+			pause = firstPause // it went well for some time
+		}
 		wait(ctx, nil, time.Now().Add(pause))
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/internal/eventhub"
@@ -207,4 +209,47 @@ func TestWhatTheHubCannotDoNowIsDoneLater(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A hub that is away now and then, for weeks, is as good as new each time.
+func TestReadingBeginsAgainSoonAfterItWentWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := Open(Config{Allow: list(t), Dir: filepath.Join(t.TempDir(), "p")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &weary{end: cancel}
+		if err := p.Follow(ctx, r); err != nil {
+			t.Error(err)
+		}
+		if len(r.pauses) != 10 || slices.Max(r.pauses) > 2*time.Second {
+			t.Errorf("pauses: %v", r.pauses)
+		}
+	})
+}
+
+// A weary reader reads for an hour, and then refuses.
+type weary struct {
+	ended  time.Time
+	pauses []time.Duration
+	end    func() // after ten pauses
+}
+
+func (r *weary) Read(ctx context.Context, _ eventhub.Position, _ bool, _ func(*hubevent.Event) error, _ func(error)) error {
+	if !r.ended.IsZero() {
+		r.pauses = append(r.pauses, time.Since(r.ended))
+	}
+	if len(r.pauses) == 10 {
+		r.end()
+		return ctx.Err()
+	}
+	wait(ctx, nil, time.Now().Add(time.Hour))
+	r.ended = time.Now()
+	return errors.New("the keys have changed")
 }
