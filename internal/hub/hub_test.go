@@ -18,11 +18,11 @@ import (
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
-	"sluice/internal/hub/documents"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/jobs"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/storage"
+	"sluice/internal/hub/storage/storagetest"
 	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -54,11 +54,12 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := jobs.Open(documents.New(db), jobs.Options{Now: nil})
+	var kept storagetest.Memory
+	work, err := jobs.Open(&kept, jobs.Options{Now: nil})
 	if err != nil {
 		t.Fatal(err)
 	}
-	configurations, err := deploy.Open(documents.New(db), nil)
+	configurations, err := deploy.Open(&kept, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sluice/internal/hub/eventlog"
+	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
 	"sluice/internal/translate"
@@ -196,7 +196,7 @@ func (f *four) stored() map[string][]string {
 	f.t.Helper()
 	got := map[string][]string{}
 	for p := range f.events.Partitions() {
-		r, err := f.events.Reader(p, eventlog.Earliest())
+		r, err := f.events.Reader(p, storage.Earliest())
 		f.must(err)
 		for {
 			events, err := r.Poll(1000)

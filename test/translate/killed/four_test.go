@@ -29,6 +29,7 @@ import (
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
+	"sluice/internal/hub/storage"
 	"sluice/internal/hub/twins"
 	"sluice/internal/hubevent"
 	"sluice/internal/moduleclient"
@@ -67,7 +68,7 @@ type four struct {
 
 	scope   string // of the edge device
 	edgeKey iot.Secret
-	keys    map[iot.Identity]registry.Entry
+	keys    map[iot.Identity]storage.Entry
 	ledger  *ledger
 	kills   int
 	settled map[string][]string // what the hub has of leaves, of which nothing is in flight
@@ -111,7 +112,7 @@ type part struct {
 // newFour starts all four.
 func newFour(t *testing.T, seed uint64) *four {
 	f := &four{
-		t: t, log: slog.New(slog.DiscardHandler), chance: rand.New(rand.NewPCG(seed, 4)), keys: map[iot.Identity]registry.Entry{},
+		t: t, log: slog.New(slog.DiscardHandler), chance: rand.New(rand.NewPCG(seed, 4)), keys: map[iot.Identity]storage.Entry{},
 		hubDisk: vfs.NewCrashableMem(), gatewayDisk: vfs.NewCrashableMem(), moduleDisk: vfs.NewCrashableMem(),
 		scopeDir: t.TempDir(), journalDir: t.TempDir(), ledger: newLedger(t),
 		patience: translate.Patience{Refusal: refusal},
@@ -236,8 +237,8 @@ func (f *four) populate() {
 	f.must(err)
 }
 
-func entry(id iot.Identity, edge bool) registry.Entry {
-	e := registry.Entry{}
+func entry(id iot.Identity, edge bool) storage.Entry {
+	e := storage.Entry{}
 	e.Identity, e.Enabled, e.Edge = id, true, edge
 	return e
 }
@@ -289,7 +290,7 @@ func (f *four) startModule() (stop func()) {
 
 func (f *four) startProvisioning() (stop func()) {
 	l := f.life("provisioning")
-	policy, _ := f.devices.Policy(registry.Owner)
+	policy, _ := f.devices.Policy(storage.OwnerPolicy)
 	client, err := service.New(
 		sas.ConnectionString{HostName: fourHub, PolicyName: policy.Name, Key: policy.Primary},
 		service.Options{Transport: office{l, &f.atCounter, f.cross}},
@@ -339,7 +340,7 @@ func (r reader) Read(ctx context.Context, from eventhub.Position, _ bool, event 
 }
 
 func (r reader) partition(ctx context.Context, at *newsstand, n int, from time.Time, one *sync.Mutex, event func(*hubevent.Event) error) error {
-	part, err := at.log.Reader(n, eventlog.AtTime(from))
+	part, err := at.log.Reader(n, storage.AtTime(from))
 	if err != nil {
 		return err
 	}
