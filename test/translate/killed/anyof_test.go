@@ -30,7 +30,11 @@ func TestZ10_AnyOfTheFourKilledAtAnyMoment(t *testing.T) {
 	if ran.Swap(true) {
 		t.Skip("once in a process: the database's pools belong to the first bubble")
 	}
-	first, seeds := number("SLUICE_SEED", 0), number("SLUICE_SEEDS", 10)
+	usual := uint64(10)
+	if os.Getenv("SLUICE_FULL") == "1" {
+		usual = 20
+	}
+	first, seeds := number("SLUICE_SEED", 0), number("SLUICE_SEEDS", usual) // by hand
 	kills := 0
 	synctest.Test(t, func(t *testing.T) {
 		for seed := first; seed < first+seeds && !t.Failed(); seed++ {

@@ -190,6 +190,10 @@ func (w *wire) Settle(ctx context.Context, token string, outcome iot.Outcome) er
 	return w.ask(func() error { return w.Session.Settle(ctx, token, outcome) })
 }
 
+func (w *wire) Renew(ctx context.Context, creds iot.Credentials) error {
+	return w.ask(func() error { return w.Session.Renew(ctx, creds) })
+}
+
 func (w *wire) Twin(ctx context.Context) (twin iot.Twin, err error) {
 	err = w.ask(func() (err error) {
 		twin, err = w.Session.Twin(ctx)
@@ -289,7 +293,7 @@ func (o office) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer := httptest.NewRecorder()
 	called := to.call(func() { to.ServeHTTP(answer, r) })
 	o.crossed()
-	if !called || ctx.Err() != nil {
+	if !called || to.over() || o.from.over() || ctx.Err() != nil {
 		return nil, errNoAnswer
 	}
 	return answer.Result(), nil
