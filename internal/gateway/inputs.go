@@ -49,7 +49,7 @@ func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	f := &inputFlow{s: s, deliver: deliver, out: map[string]held{}, more: make(chan struct{}, 1)}
+	f := &inputFlow{s: s, peer: id.String(), deliver: deliver, out: map[string]held{}, more: make(chan struct{}, 1)}
 	f.ctx, f.cancel = context.WithCancel(s.g.life)
 	s.down.mu.Lock()
 	before := s.down.inputs
@@ -70,6 +70,7 @@ func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
 // a queue, which the flow holds as long as the module listens.
 type inputFlow struct {
 	s       *session
+	peer    string // the module's name in the meters
 	deliver func(iot.Delivery)
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -106,7 +107,8 @@ func (f *inputFlow) run() {
 		for _, name := range g.inputsOf(f.s.Identity().Module) {
 			if !feeding[name] {
 				feeding[name] = true
-				feed := &feeder{f: f, queue: g.opt.Spool.Queue(name), again: make(chan struct{}, 1)}
+				e, _ := endpointOf(name) // it is one's
+				feed := &feeder{f: f, queue: g.opt.Spool.Queue(name), input: e.Input, again: make(chan struct{}, 1)}
 				f.feeders.Go(feed.run)
 			}
 		}
@@ -188,8 +190,7 @@ func (f *inputFlow) hand(h held) {
 		f.Grant(1)
 		return
 	}
-	e, _ := endpointOf(h.feeder.queue.Name()) // it is one's
-	m.System.Set(iot.InputName, e.Input)
+	m.System.Set(iot.InputName, h.feeder.input)
 	tellHops(&m)
 	h.from, h.output, h.since = m.Sender(), m.System.Get(iot.OutputName), time.Now()
 	f.mu.Lock()
@@ -218,8 +219,7 @@ func (f *inputFlow) settle(lockToken string, outcome iot.Outcome) bool {
 	case iot.Complete:
 		h.feeder.lease.Ack(h.rec)
 		counts.DeliveredInputs.Add(1)
-		e, _ := endpointOf(h.feeder.queue.Name())
-		f.s.g.completed(h, f.s.Identity(), e.Input)
+		f.s.g.completed(h)
 	case iot.Reject:
 		h.feeder.lease.Dead(h.rec, "module rejected it")
 		counts.Dead.Add(1)
@@ -233,6 +233,7 @@ func (f *inputFlow) settle(lockToken string, outcome iot.Outcome) bool {
 type feeder struct {
 	f     *inputFlow
 	queue *spool.Queue
+	input string // its name
 	lease *spool.Lease
 
 	mu    sync.Mutex

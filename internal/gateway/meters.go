@@ -94,9 +94,9 @@ func delivered(m *meter.Meter, now time.Time, took time.Duration, recs []spool.R
 }
 
 // completed counts a record that a module has taken from an input.
-func (g *Gateway) completed(h held, to iot.Identity, input string) {
+func (g *Gateway) completed(h held) {
 	m := g.meters.Of(h.from)
-	peer := to.String()
+	peer, input := h.feeder.f.peer, h.feeder.input
 	m.Add(meter.Series{Quantity: meter.MessagesSent, Peer: peer, Output: h.output, Input: input, Priority: h.rec.Priority}, 1)
 	m.Observe(meter.Series{Quantity: meter.SendDuration, Peer: peer, Output: h.output, Input: input}, time.Since(h.since).Seconds())
 	m.Observe(meter.Series{Quantity: meter.ProcessDuration, Peer: peer, Priority: h.rec.Priority}, g.opt.Now().Sub(h.rec.Stored).Seconds())

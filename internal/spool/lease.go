@@ -54,7 +54,11 @@ func (l *Lease) Read(max int, maxBytes int) ([]Record, error) {
 	var out []Record
 	for room := int64(maxBytes); ; {
 		batch, behind := l.take(max-len(out), &room, len(out) == 0)
-		out = append(out, batch...)
+		if out == nil {
+			out = batch
+		} else {
+			out = append(out, batch...)
+		}
 		if behind == nil || len(out) >= max {
 			return out, nil
 		}
@@ -98,6 +102,9 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 		if *room -= int64(len(r.Data)); *room < 0 && !(first && len(out) == 0) {
 			return out, nil
 		}
+		if out == nil {
+			out = make([]Record, 0, min(max, len(st.recent)))
+		}
 		st.pop()
 		l.flight[r.seq] = flight{st, r.size()}
 		out = append(out, r)
@@ -109,7 +116,7 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 // [Options.AckDelay] and a sync. Records that this lease has not read, or that
 // were settled before, are ignored.
 func (l *Lease) Ack(recs ...Record) {
-	var gone []removal
+	gone := make([]removal, 0, len(recs))
 	q := l.lane.q
 	q.mu.Lock()
 	for i := range recs {
