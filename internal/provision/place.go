@@ -107,9 +107,17 @@ func (a *Allow) refresh(ctx context.Context) error {
 	return nil
 }
 
-// file is a list on this machine.
+// file is a list on this machine. A change is read when two looks in a row have found
+// the same: an editor that writes in place leaves a file that is empty, and then one
+// that is not whole, before it is done, and an empty list lets nobody in.
 type file struct {
-	path string
+	path      string
+	last      stamp // of what was read
+	candidate stamp // of what the last look found
+}
+
+// stamp is what tells that a file has changed.
+type stamp struct {
 	size int64
 	mod  time.Time
 }
@@ -119,18 +127,21 @@ func (f *file) String() string { return f.path }
 func (f *file) read(context.Context) ([]byte, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
-		f.mod = time.Time{} // it is read when it is there again
+		f.last = stamp{size: -1} // it is read when it is there again
 		return nil, err
 	}
-	if info.Size() == f.size && info.ModTime().Equal(f.mod) {
+	now := stamp{info.Size(), info.ModTime()}
+	settled := now == f.candidate || f.last == stamp{}
+	f.candidate = now
+	if now == f.last || !settled {
 		return nil, errUnchanged
 	}
-	if info.Size() > MaxList {
+	if now.size > MaxList {
 		return nil, ErrListSize
 	}
 	text, err := os.ReadFile(f.path)
 	if err == nil {
-		f.size, f.mod = info.Size(), info.ModTime()
+		f.last = now
 	}
 	return text, err
 }

@@ -3,6 +3,7 @@ package provision
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +54,7 @@ func TestAFileIsWatchedAndAMistakeInItDoesNoHarm(t *testing.T) {
 	at := filepath.Join(t.TempDir(), "leaves.txt")
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(at+".new", []byte(text), 0o600), os.Rename(at+".new", at)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,6 +77,29 @@ func TestAFileIsWatchedAndAMistakeInItDoesNoHarm(t *testing.T) {
 	write("a\nbb\n")
 	write("ccc\n")
 	within(t, "the new file is seen", func() bool { return a.Find("ccc") == ByID && a.Find("a") == Unlisted })
+}
+
+func TestAFileThatIsBeingWrittenIsNotRead(t *testing.T) {
+	f := &file{path: filepath.Join(t.TempDir(), "leaves.txt")}
+	for i, step := range []struct {
+		text string // written before the look; "-" for nothing
+		read string // "-" for nothing
+	}{
+		{"a\n", "a\n"}, // the first time it is needed at once
+		{"-", "-"},
+		{"", "-"}, {"a\nb", "-"}, {"a\nbb\n", "-"}, {"-", "a\nbb\n"},
+		{"-", "-"},
+	} {
+		if step.text != "-" {
+			if err := os.WriteFile(f.path, []byte(step.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := f.read(t.Context())
+		if step.read == "-" && !errors.Is(err, errUnchanged) || step.read != "-" && (err != nil || string(text) != step.read) {
+			t.Errorf("step %d: %q, %v", i, text, err)
+		}
+	}
 }
 
 func TestS12_AURLIsReadAndItsSignatureIsNotSaid(t *testing.T) {
