@@ -2,14 +2,11 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
-
-	"sluice/internal/hub/storage"
 )
 
 // Options say what is shown.
@@ -87,7 +84,7 @@ func (w *show) run(ctx context.Context) error {
 	defer cast.Wait()
 	defer cancel(nil)
 	for p := range w.hub.Events().Partitions() {
-		cast.Go(func() { cancel(w.follow(ctx, p)) })
+		cast.Go(func() { cancel(w.tally.follow(ctx, w.hub.Events(), p)) })
 	}
 	var sending sync.WaitGroup
 	for _, d := range w.devices {
@@ -103,7 +100,7 @@ func (w *show) run(ctx context.Context) error {
 		cast.Go(func() { cancel(w.finish(ctx, &sending)) })
 	}
 	w.watch(ctx)
-	return w.outcome(ctx)
+	return outcome(ctx, w.opt.Once, w.verdict)
 }
 
 // errFinished ends a bounded run that came to its end.
@@ -111,39 +108,6 @@ var errFinished = errors.New("finished")
 
 // errQuit ends a run that somebody has seen enough of.
 var errQuit = errors.New("quit")
-
-// outcome is the result of a performance that has ended.
-func (w *show) outcome(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(cause, errFinished):
-		return w.verdict()
-	case errors.Is(cause, errQuit), errors.Is(cause, context.Canceled) && !w.opt.Once:
-		return nil
-	}
-	return cause
-}
-
-// follow reads one partition of the hub's event log.
-func (w *show) follow(ctx context.Context, partition int) error {
-	r, err := w.hub.Events().Reader(partition, storage.Earliest())
-	if err != nil {
-		return err
-	}
-	for {
-		events, err := r.Read(ctx, 500)
-		if err != nil {
-			return err
-		}
-		for i := range events {
-			var body reading
-			if err := json.Unmarshal(events[i].Message.Body, &body); err != nil {
-				return fmt.Errorf("the hub has something that nobody sent: %w", err)
-			}
-			w.tally.arrive(events[i].Message.Sender().Device, body.Message)
-		}
-	}
-}
 
 // perform lets the play run by its schedule, until somebody presses a key.
 func (w *show) perform(ctx context.Context) error {

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/hub/storage"
 	"sluice/internal/provision"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -91,7 +89,7 @@ func (w *leafShow) run(ctx context.Context) error {
 		return err
 	}
 	for p := range w.hub.Events().Partitions() {
-		cast.Go(func() { cancel(w.follow(ctx, p)) })
+		cast.Go(func() { cancel(w.tally.follow(ctx, w.hub.Events(), p)) })
 	}
 	for _, l := range w.leaves {
 		cast.Go(func() { l.run(ctx) })
@@ -103,44 +101,7 @@ func (w *leafShow) run(ctx context.Context) error {
 		}
 	})
 	w.watch(ctx)
-	return w.outcome(ctx)
-}
-
-// outcome is the result of a performance that has ended.
-func (w *leafShow) outcome(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(cause, errFinished):
-		return w.verdict()
-	case errors.Is(cause, errQuit), errors.Is(cause, context.Canceled) && !w.opt.Once:
-		return nil
-	}
-	return cause
-}
-
-// follow reads one partition of the hub's event log.
-func (w *leafShow) follow(ctx context.Context, partition int) error {
-	r, err := w.hub.Events().Reader(partition, storage.Earliest())
-	if err != nil {
-		return err
-	}
-	for {
-		events, err := r.Read(ctx, 500)
-		if err != nil {
-			return err
-		}
-		for i := range events {
-			m := &events[i].Message
-			if m.Sender().IsModule() {
-				continue // a request of the identity translation module
-			}
-			var body reading
-			if err := json.Unmarshal(m.Body, &body); err != nil {
-				return fmt.Errorf("the hub has something that nobody sent: %w", err)
-			}
-			w.tally.arrive(m.Sender().Device, body.Message)
-		}
-	}
+	return outcome(ctx, w.opt.Once, w.verdict)
 }
 
 // look notes machines that appear at the hub.
