@@ -166,6 +166,8 @@ func TestProvisioningIsKilledAtAnyMoment(t *testing.T) {
 	}
 	var said bytes.Buffer
 	cmd := s.start(&said)
+	s.ask(fmt.Sprintf("leaf-%d", asked)) // answered by this process: it stands, and can be interrupted
+	asked++
 	s.awhile(asked, 2*time.Minute)
 	if got := s.answered(); got != asked {
 		t.Errorf("%d of %d leaves were answered", got, asked)
