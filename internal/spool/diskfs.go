@@ -71,6 +71,8 @@ func isTable(name string) bool {
 	return ext == ".sst" || ext == ".blob"
 }
 
+func isLog(name string) bool { return filepath.Ext(name) == ".log" }
+
 // open wraps a file that make opens for writing.
 func (fs *diskFS) open(name string, make func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
@@ -199,10 +201,27 @@ func (f *diskFile) sync(do func() error) error {
 // Preallocate is a favour: a disk without room for it may still have room for
 // what is written.
 func (f *diskFile) Preallocate(offset, length int64) error {
-	if err := f.File.Preallocate(offset, length); !noSpace(err) {
+	grow := f.File.Preallocate
+	if f.fs.real && isLog(f.name) {
+		grow = f.lengthen
+	}
+	if err := grow(offset, length); !noSpace(err) {
 		return err
 	}
 	return nil
+}
+
+// lengthen allocates space with the file's length going up to its end, where
+// Pebble leaves the length alone. A write into a file that is long enough already
+// changes nothing but its data, so that its sync need not wait for the metadata to
+// reach the disk too: it takes two thirds of the time. The log's reader takes the
+// zeros after what was written for its end, as after a log that is used again.
+func (f *diskFile) lengthen(offset, length int64) error {
+	err := fallocate(f.Fd(), offset, length)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return f.File.Preallocate(offset, length)
+	}
+	return err
 }
 
 // judge makes a failure final. After a failed fsync the kernel may have dropped

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"os"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -27,7 +28,13 @@ func (fs *spyFS) file(op, name string, make func() (vfs.File, error)) (vfs.File,
 }
 
 func (fs *spyFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return fs.file("create", name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
+	return fs.file("create", name, func() (vfs.File, error) {
+		f, err := fs.FS.Create(name, c)
+		if err == nil && isLog(name) && strings.ContainsAny(name, "13579") {
+			_, err = f.WriteAt(make([]byte, 64<<10), 0) // as diskFile.lengthen leaves it: zeros to the end
+		}
+		return f, err
+	})
 }
 
 func (fs *spyFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
