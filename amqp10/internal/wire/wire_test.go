@@ -250,15 +250,19 @@ func TestA3_DeepNestingCostsNothing(t *testing.T) {
 		"list":      bytes.Repeat([]byte{codeList8, 0xff, 1}, 2<<20),
 		"list32":    bytes.Repeat([]byte{codeList32, 0, 0x3f, 0xff, 0xf0, 0, 0, 0, 1}, 256<<10/9),
 	} {
-		start := time.Now()
-		d := NewDecoder(b)
-		if d.Value(); d.Err() == nil {
-			t.Errorf("%s decodes", name)
+		least := time.Hour // of several runs, for other programs have the processor at times
+		for range 10 {
+			start := time.Now()
+			d := NewDecoder(b)
+			if d.Value(); d.Err() == nil {
+				t.Errorf("%s decodes", name)
+			}
+			d = NewDecoder(b)
+			d.Skip()
+			least = min(least, time.Since(start))
 		}
-		d = NewDecoder(b)
-		d.Skip()
-		if took := time.Since(start); took > 10*time.Millisecond {
-			t.Errorf("%s: %d bytes took %v", name, len(b), took)
+		if least > 10*time.Millisecond {
+			t.Errorf("%s: %d bytes took %v", name, len(b), least)
 		}
 	}
 }
