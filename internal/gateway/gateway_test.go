@@ -54,7 +54,7 @@ type site struct {
 }
 
 func newSite(t *testing.T, parent *fakeParent) *site {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	s := &site{t: t, ctx: ctx, parent: parent, dir: t.TempDir()}
 	s.start()

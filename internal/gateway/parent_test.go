@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"time"
 
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -22,8 +23,9 @@ type fakeParent struct {
 	sessions map[*fakeSession]bool
 	got      map[iot.Identity][]string
 	creds    map[iot.Identity]iot.Credentials
-	throttle bool // all messages
-	tries    int  // to connect
+	throttle bool      // all messages
+	tries    int       // to connect
+	began    time.Time // the first of them
 	lookups  int
 	twins    map[iot.Identity]*twinHub // of others there is one that never changes
 	changed  chan struct{}             // closed and replaced at every change
@@ -45,7 +47,9 @@ var errAway = iot.Errorf(iot.Unavailable, "fake", iot.Identity{}, "the hub is aw
 func (p *fakeParent) Connect(_ context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tries++
+	if p.tries++; p.tries == 1 {
+		p.began = time.Now()
+	}
 	if p.away {
 		p.touch()
 		return nil, errAway
