@@ -82,7 +82,7 @@ func pahoConnect(t *testing.T, options *paho.ClientOptions) paho.Client {
 
 func wait(t *testing.T, what string, token paho.Token) {
 	t.Helper()
-	if !token.WaitTimeout(10 * time.Second) {
+	if !token.WaitTimeout(time.Minute) {
 		t.Fatalf("%s: no answer", what)
 	}
 	if err := token.Error(); err != nil {
@@ -142,7 +142,7 @@ func exchange(t *testing.T, from, to paho.Client) {
 			if m.Topic() != fmt.Sprintf("a/%d/c", i) || len(m.Payload()) != size(i) {
 				t.Fatalf("message %d is %s with %d bytes", i, m.Topic(), len(m.Payload()))
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("message %d did not come", i)
 		}
 	}

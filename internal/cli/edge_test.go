@@ -142,7 +142,7 @@ func heard(t *testing.T, l *net.UnixConn) string {
 }
 
 // edgePatience bounds every wait for a gateway.
-const edgePatience = 10 * time.Second
+const edgePatience = 60 * time.Second
 
 // edgeLog reads the log of a gateway, line by line.
 type edgeLog struct {

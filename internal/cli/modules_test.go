@@ -76,7 +76,7 @@ func TestModulesOnTheCommandLine(t *testing.T) {
 	want := regexp.MustCompile(`^ends\tfailed\tended with exit code 3\tsh\nfilter\trunning\tup \d+ \w+\tsh\nrests\tstopped\tstopped\tsh\n$`)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(20 * time.Second); ; {
+	for late := time.After(time.Minute); ; {
 		status, out, errs := runCommand(t, "list", "--data", dir)
 		_, logs, _ := runCommand(t, "logs", "filter", "--data", dir)
 		if status == 0 && want.MatchString(out) && logs == "one\ntwo\n" {

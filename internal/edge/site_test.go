@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait of the tests.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // A site is a hub, and what a gateway of it needs.
 type site struct {

@@ -17,7 +17,7 @@ import (
 // events reads n events of the log, in the order of one device's partition.
 func (f *fixture) events(id iot.Identity, n int) (list []storage.Event) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
 	r, err := f.opt.Events.Reader(f.opt.Events.PartitionOf(id), storage.Earliest())
 	if err != nil {

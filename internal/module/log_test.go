@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds every wait of the tests.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 func testBook(t testing.TB, size int64, files int) *logbook {
 	t.Helper()

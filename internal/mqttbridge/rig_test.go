@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long tests wait for something.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // rig is a bridge at a gateway in memory.
 type rig struct {

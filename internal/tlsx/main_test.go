@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // pair is a self-signed server certificate in PEM.
 type pair struct{ cert, key []byte }

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // hubName is what the certificate of the fake hub is for.
 const hubName = "hub.test"

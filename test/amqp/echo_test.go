@@ -132,7 +132,7 @@ func serve(t *testing.T, s *amqp10.Server) (*node, string) {
 // within is the time that a conversation with another program may take.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

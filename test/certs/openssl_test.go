@@ -36,7 +36,7 @@ func mustSluice(t *testing.T, args ...string) {
 // run runs openssl and returns what it printed and whether it was content.
 func run(t *testing.T, program string, args ...string) (out string, ok bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin = strings.NewReader("")

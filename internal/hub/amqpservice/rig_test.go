@@ -125,7 +125,7 @@ func (r *rig) FileNotifications() storage.Notices[files.Notification] { return n
 
 // patience is how long a test waits for what should come at once.
 func patience(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

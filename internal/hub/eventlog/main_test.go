@@ -115,8 +115,8 @@ func put(l *Log, device string, texts ...string) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
-		return errors.New("append was not called back within 20 s")
+	case <-time.After(time.Minute):
+		return errors.New("append was not called back within a minute")
 	}
 }
 
@@ -185,13 +185,13 @@ func textsOf(events []storage.Event) (texts []string) {
 // eventually waits for a condition that goroutines of the log bring about.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(time.Millisecond); !holds(); {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal("not within 20 s: ", what)
+			t.Fatal("not within a minute: ", what)
 		}
 	}
 }

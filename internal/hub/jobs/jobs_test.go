@@ -148,7 +148,7 @@ func (w *world) ended(id string) service.Job {
 	w.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		j, err := w.Get(id)
 		switch {

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 const hubName = "hub.test"
 

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // A fakeHub is the far end: MQTT without TLS, that does what a test says and notes
 // what it is asked.
