@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +12,10 @@ import (
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
 	"sluice/internal/auth"
+	"sluice/internal/iottest"
 	"sluice/internal/sas"
+	"sluice/internal/transcript"
 	"sluice/iot"
-
-	diff "github.com/google/go-cmp/cmp"
 )
 
 // A directory is registered identities, each with a key made of its name.
@@ -68,10 +67,10 @@ func newDirectory() directory {
 }
 
 // judged returns a hub that decides as hubs do.
-func judged() *fakeHub {
-	h := newFakeHub()
+func judged() *iottest.Hub {
+	h := iottest.NewHub()
 	a := &auth.Authenticator{Directory: newDirectory(), Hosts: []string{hubName}}
-	h.judging = func(c iot.Credentials) error {
+	h.Judge = func(_ context.Context, c iot.Credentials) error {
 		_, err := a.Authenticate(c)
 		return err
 	}
@@ -218,10 +217,10 @@ func TestZ1_EveryIdentityOnEveryTarget(t *testing.T) {
 			var got [2]string
 			for way := range got {
 				d := newDesk(t, serve(t, judged(), amqp10.LoginAnonymous()))
-				d.put(sign(t, actor, sas.Resource{Host: hubName, Identity: identity(t, actor)}), hubName+"/"+pathOf(actor))
+				d.put(sign(t, actor, sas.Resource{Host: hubName, Identity: iottest.Identity(t, actor)}), hubName+"/"+pathOf(actor))
 				chain := ""
 				if way == 1 {
-					chain = chainOf(target, identity(t, actor).Device)
+					chain = chainOf(target, iottest.Identity(t, actor).Device)
 				}
 				for _, l := range links {
 					if d.attach(l.role, "/"+pathOf(target)+l.address, chain) {
@@ -234,19 +233,7 @@ func TestZ1_EveryIdentityOnEveryTarget(t *testing.T) {
 			}
 		}
 	}
-	got := strings.ReplaceAll(out.String(), " \n", "\n")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := diff.Diff(string(want), got); d != "" {
-		t.Errorf("rights differ from %s (-want +got):\n%s", file, d)
-	}
+	transcript.Compare(t, file, strings.ReplaceAll(out.String(), " \n", "\n"))
 }
 
 // chainOf is the chain that a gateway claims for what is below it.
@@ -335,7 +322,7 @@ func TestZ1_AGatewaysTokenPutForAnother(t *testing.T) {
 	} {
 		t.Run(tt.actor+" for "+tt.target+" attaches "+tt.attach, func(t *testing.T) {
 			d := newDesk(t, serve(t, judged(), amqp10.LoginAnonymous()))
-			actor := identity(t, tt.actor)
+			actor := iottest.Identity(t, tt.actor)
 			token := sign(t, tt.actor, sas.Resource{Host: hubName, Identity: actor})
 			for range 2 { // the second renews
 				if got := d.put(token, hubName+"/"+pathOf(tt.target)); got != 200 {

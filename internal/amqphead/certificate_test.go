@@ -9,6 +9,7 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
+	"sluice/internal/iottest"
 	"sluice/internal/pki"
 	"sluice/iot"
 )
@@ -30,8 +31,8 @@ func TestCertificatesProveTheIdentityOfALink(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(root.Root())
-	hub := newFakeHub()
-	hub.judging = func(c iot.Credentials) error {
+	hub := iottest.NewHub()
+	hub.Judge = func(_ context.Context, c iot.Credentials) error {
 		if len(c.Certificates) == 0 || c.Certificates[0].Subject.CommonName != c.Identity.Device {
 			return iot.Errorf(iot.Unauthorized, "connect", c.Identity, "not its certificate")
 		}
@@ -100,7 +101,7 @@ func TestNoCertificateNoExternal(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = amqphead.New(newFakeHub(), amqphead.Options{}).Server().ServeConn(t.Context(), far)
+		_ = amqphead.New(iottest.NewHub(), amqphead.Options{}).Server().ServeConn(t.Context(), far)
 	}()
 	if _, err := amqp10.NewConn(t.Context(), near, amqp10.ClientConfig{Login: amqp10.LoginExternal("")}); err == nil {
 		t.Error("the client was let in")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sluice/amqp10"
+	"sluice/internal/iottest"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -16,12 +17,9 @@ import (
 // them: each message arrives under the name of the link on which it was sent, and
 // at the end the hub has nobody left.
 func TestZ1_ACrowdOnOneConnection(t *testing.T) {
-	hub := &witness{fakeHub: newFakeHub(), t: t}
-	hub.quiet = true
+	hub := &witness{Hub: iottest.NewHub(), t: t}
 	t.Cleanup(func() { // when the server is done with the connection
-		hub.mu.Lock()
-		defer hub.mu.Unlock()
-		if left := len(hub.sessions); left > 0 {
+		if left := len(hub.Sessions()); left > 0 {
 			t.Errorf("%d sessions are left at the hub", left)
 		}
 	})
@@ -39,7 +37,7 @@ func TestZ1_ACrowdOnOneConnection(t *testing.T) {
 				id := fmt.Sprintf("leaf%d", rand.N(40))
 				visit(t, sess, id, n)
 				if n%7 == 3 {
-					hub.end(iot.DeviceIdentity(fmt.Sprintf("leaf%d", rand.N(40))), iot.ErrTokenExpired)
+					hub.End(iot.DeviceIdentity(fmt.Sprintf("leaf%d", rand.N(40))), iot.ErrTokenExpired)
 				}
 			}
 		})
@@ -79,12 +77,12 @@ func visit(t *testing.T, sess *amqp10.Session, id string, n int) {
 
 // A witness is a hub that compares what is sent with who sends it.
 type witness struct {
-	*fakeHub
+	*iottest.Hub
 	t *testing.T
 }
 
 func (w *witness) Connect(ctx context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
-	s, err := w.fakeHub.Connect(ctx, creds, client)
+	s, err := w.Hub.Connect(ctx, creds, client)
 	return &witnessed{s, w.t}, err
 }
 

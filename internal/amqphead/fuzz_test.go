@@ -2,6 +2,7 @@ package amqphead_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -14,6 +15,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"sluice/internal/iottest"
+	"sluice/internal/sas"
+	"sluice/internal/transcript"
 	"sluice/iot"
 )
 
@@ -48,16 +52,14 @@ func recorded(t *testing.T) map[string][]byte {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage(t)
 			for line := range strings.Lines(string(script)) {
-				if line[0] == 'S' || line[0] == '!' || line[0] == '+' {
-					continue // no time passes, so that no token ends
+				if line[0] == 'C' || line[0] == 'H' { // no time passes, so that no token ends
+					transcript.After(t, s, strings.TrimSuffix(line, "\n"))
 				}
-				s.act(strings.TrimSuffix(line, "\n"))
-				synctest.Wait()
 			}
 			if c := s.clients[""]; c != nil {
 				all[strings.TrimSuffix(filepath.Base(file), ".txt")] = c.sent.sent
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 	return all
@@ -79,13 +81,14 @@ func cut(sent []byte) (pieces [][]byte) {
 // A crime is what a hub under attack has seen that it should not have.
 type crime struct {
 	mu   sync.Mutex
-	hub  *fakeHub
+	hub  *iottest.Hub
 	seen map[iot.Identity]bool // proved
 }
 
 // judge lets those in who show a token of their own.
-func (c *crime) judge(creds iot.Credentials) error {
-	if !strings.Contains(proofText(creds), "token="+creds.Identity.String()+"/") && creds.AuthChain == "" {
+func (c *crime) judge(_ context.Context, creds iot.Credentials) error {
+	token, err := sas.Parse(creds.Token)
+	if (err != nil || token.Resource.Identity != creds.Identity) && creds.AuthChain == "" {
 		return iot.Errorf(iot.Unauthorized, "connect", creds.Identity, "no token of its own")
 	}
 	c.mu.Lock()
@@ -100,7 +103,7 @@ func (c *crime) judge(creds iot.Credentials) error {
 func assault(t *testing.T, sent []byte) {
 	s := newStage(t)
 	c := &crime{hub: s.hub, seen: make(map[iot.Identity]bool)}
-	s.hub.judging = c.judge
+	s.hub.Judge = c.judge
 	near, far := net.Pipe()
 	ended := make(chan struct{})
 	go func() {
@@ -115,7 +118,7 @@ func assault(t *testing.T, sent []byte) {
 	_ = near.Close()
 	<-ended
 	synctest.Wait()
-	for _, line := range strings.Split(s.take(), "\n") {
+	for _, line := range strings.Split(s.Take(), "\n") {
 		words := strings.Fields(line)
 		if len(words) < 3 || words[0] != "!" || words[1] == "connect" || words[1] == "batch" || words[1] == "answer" {
 			continue
@@ -124,9 +127,7 @@ func assault(t *testing.T, sent []byte) {
 			t.Errorf("%q without proof", line)
 		}
 	}
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if n := len(s.hub.sessions); n != 0 {
+	if n := len(s.hub.Sessions()); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 	s.cancel()
@@ -134,25 +135,10 @@ func assault(t *testing.T, sent []byte) {
 
 // stimulate has the hub send every session what it listens for.
 func (s *stage) stimulate() {
-	s.hub.mu.Lock()
-	var all []*fakeSession
-	for _, session := range s.hub.sessions {
-		all = append(all, session)
-	}
-	s.hub.mu.Unlock()
-	for _, session := range all {
-		s.hub.mu.Lock()
-		flow, methods, desired := session.flow, session.methods, session.desired
-		s.hub.mu.Unlock()
-		if flow != nil {
-			flow.push(iot.Delivery{LockToken: "l9", Message: iot.Message{Body: []byte("x")}})
-		}
-		if methods != nil {
-			methods(iot.MethodCall{Name: "m"}, func(iot.MethodResult) {})
-		}
-		if desired != nil {
-			desired([]byte(`{}`))
-		}
+	for _, session := range s.hub.Sessions() {
+		s.hub.Deliver(session.Identity(), iot.Delivery{LockToken: "l9", Message: iot.Message{Body: []byte("x")}})
+		session.Invoke(iot.MethodCall{Name: "m"}, func(iot.MethodResult) {})
+		session.Change([]byte(`{}`))
 	}
 }
 
@@ -167,7 +153,7 @@ func TestA16_ConversationsMutated(t *testing.T) {
 	var names []string
 	for name, sent := range all {
 		names = append(names, name)
-		if *update && len(sent) < 10_000 {
+		if transcript.Updating() && len(sent) < 10_000 {
 			if err := os.WriteFile(seedFile(name), sent, 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
+	"sluice/internal/iottest"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -21,9 +22,9 @@ func onStage(t *testing.T, f func(t *testing.T, s *stage, c *player)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		defer s.stop()
-		s.act("C> open")
-		s.act("C> put dev1")
+		defer s.Stop()
+		s.Act("C> open")
+		s.Act("C> put dev1")
 		synctest.Wait()
 		f(t, s, s.client(""))
 	})
@@ -32,7 +33,7 @@ func onStage(t *testing.T, f func(t *testing.T, s *stage, c *player)) {
 // said returns the lines since the last time that have text in them.
 func (s *stage) said(text string) (lines []string) {
 	synctest.Wait()
-	for line := range strings.Lines(s.take()) {
+	for line := range strings.Lines(s.Take()) {
 		if strings.Contains(line, text) {
 			lines = append(lines, line)
 		}
@@ -43,14 +44,14 @@ func (s *stage) said(text string) (lines []string) {
 func TestA8_LinksOfOneIdentityAreBounded(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
 		for i := range 20 {
-			s.act(fmt.Sprintf("C> attach l%d to /devices/dev1/messages/events", i))
+			s.Act(fmt.Sprintf("C> attach l%d to /devices/dev1/messages/events", i))
 		}
 		if got := s.said("refused"); len(got) != 4 {
 			t.Errorf("of 20 links %d were refused, want 4", len(got))
 		}
-		s.act("C> detach l3")
+		s.Act("C> detach l3")
 		synctest.Wait()
-		s.act("C> attach l20 to /devices/dev1/messages/events")
+		s.Act("C> attach l20 to /devices/dev1/messages/events")
 		if got := s.said("attached"); len(got) != 1 {
 			t.Error("a link that was detached still counts")
 		}
@@ -60,7 +61,7 @@ func TestA8_LinksOfOneIdentityAreBounded(t *testing.T) {
 func TestIdentitiesOfOneConnectionAreBounded(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
 		for i := range 30 { // 20 are allowed, and there is one
-			s.act(fmt.Sprintf("C> put d%d", i))
+			s.Act(fmt.Sprintf("C> put d%d", i))
 		}
 		if got := s.said("429"); len(got) != 11 {
 			t.Errorf("of 30 tokens %d were refused, want 11", len(got))
@@ -73,10 +74,10 @@ func TestIdentitiesOfOneConnectionAreBounded(t *testing.T) {
 func TestA11_AFloodOfTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		defer s.stop()
-		s.act("C> open")
-		s.act("C> attach $cbs to $cbs")
-		s.act("C> attach $cbs from $cbs")
+		defer s.Stop()
+		s.Act("C> open")
+		s.Act("C> attach $cbs to $cbs")
+		s.Act("C> attach $cbs from $cbs")
 		synctest.Wait()
 		c := s.client("")
 		settled, sent := 0, 0
@@ -116,12 +117,11 @@ func TestA11_AFloodOfTokens(t *testing.T) {
 // with the hub.
 func TestB3_CreditWithoutEnd(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
-		s.act("C> attach c2d from /devices/dev1/messages/devicebound credit=4294967295")
+		s.Act("C> attach c2d from /devices/dev1/messages/devicebound credit=4294967295")
 		synctest.Wait()
-		flow := s.hub.session(iot.DeviceIdentity("dev1")).flow
 		body := strings.Repeat("x", 64<<10)
 		for i := range 1000 {
-			flow.push(iot.Delivery{LockToken: fmt.Sprint(i), Message: iot.Message{Body: []byte(body)}})
+			s.hub.Deliver(iot.DeviceIdentity("dev1"), iot.Delivery{LockToken: fmt.Sprint(i), Message: iot.Message{Body: []byte(body)}})
 		}
 		underWay := 0
 		for range 100 {
@@ -129,7 +129,7 @@ func TestB3_CreditWithoutEnd(t *testing.T) {
 			if underWay < 4 || underWay > 16 {
 				t.Fatalf("%d deliveries of 64 KiB are under way, want 4 to 16", underWay)
 			}
-			s.act("C> settle c2d accepted")
+			s.Act("C> settle c2d accepted")
 			underWay--
 		}
 	})
@@ -139,17 +139,16 @@ func TestB3_CreditWithoutEnd(t *testing.T) {
 // not the connection, and its telemetry goes on.
 func TestUnreadChangesCostTheLink(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
-		s.act("C> attach events to /devices/dev1/messages/events")
-		s.act("C> attach ask to /devices/dev1/twin")
-		s.act("C> attach hear from /devices/dev1/twin credit=1")
-		s.act("C> send ask _ @operation=PUT @resource=/notifications/twin/properties/desired $cid=1")
+		s.Act("C> attach events to /devices/dev1/messages/events")
+		s.Act("C> attach ask to /devices/dev1/twin")
+		s.Act("C> attach hear from /devices/dev1/twin credit=1")
+		s.Act("C> send ask _ @operation=PUT @resource=/notifications/twin/properties/desired $cid=1")
 		synctest.Wait()
-		changed := s.hub.session(iot.DeviceIdentity("dev1")).desired
 		patch := []byte(`{"a":"` + strings.Repeat("x", 30<<10) + `","$version":2}`)
 		for range 100 {
-			changed(patch)
+			s.hub.Session(iot.DeviceIdentity("dev1")).Change(patch)
 		}
-		s.act("C> send events still")
+		s.Act("C> send events still")
 		lines := strings.Join(s.said(""), "")
 		if !strings.Contains(lines, `hear closed: amqp:resource-limit-exceeded`) || !strings.Contains(lines, "S> events accepted") {
 			t.Error(lines)
@@ -160,13 +159,13 @@ func TestUnreadChangesCostTheLink(t *testing.T) {
 // Calls that a client does not take are answered, before they cost much.
 func TestUntakenCallsAreAnswered(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
-		s.act("C> attach calls from /devices/dev1/methods/devicebound")
+		s.Act("C> attach calls from /devices/dev1/methods/devicebound")
 		synctest.Wait()
-		invoke := s.hub.session(iot.DeviceIdentity("dev1")).methods
+		client := s.hub.Session(iot.DeviceIdentity("dev1"))
 		payload := []byte(`"` + strings.Repeat("x", 100<<10) + `"`)
 		refused := 0
 		for range 30 {
-			invoke(iot.MethodCall{Name: "m", Payload: payload}, func(r iot.MethodResult) { refused++ })
+			client.Invoke(iot.MethodCall{Name: "m", Payload: payload}, func(r iot.MethodResult) { refused++ })
 		}
 		if refused < 15 {
 			t.Errorf("of 30 calls of 100 KiB, %d were refused", refused)
@@ -178,13 +177,13 @@ func TestUntakenCallsAreAnswered(t *testing.T) {
 // What one link does not read does not hold up another.
 func TestAFullLinkDoesNotStopOthers(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
-		s.act("C> attach c2d from /devices/dev1/messages/devicebound")
-		s.act("C> attach ask to /devices/dev1/twin")
-		s.act("C> attach hear from /devices/dev1/twin credit=10")
-		s.act("H> hold")
-		s.act("C> attach events to /devices/dev1/messages/events")
-		s.act("C> send events waits")
-		s.act("C> send ask _ @operation=GET $cid=1")
+		s.Act("C> attach c2d from /devices/dev1/messages/devicebound")
+		s.Act("C> attach ask to /devices/dev1/twin")
+		s.Act("C> attach hear from /devices/dev1/twin credit=10")
+		s.Act("H> hold")
+		s.Act("C> attach events to /devices/dev1/messages/events")
+		s.Act("C> send events waits")
+		s.Act("C> send ask _ @operation=GET $cid=1")
 		if got := s.said("hear got"); len(got) != 1 {
 			t.Error("the twin waits for telemetry")
 		}
@@ -194,7 +193,7 @@ func TestAFullLinkDoesNotStopOthers(t *testing.T) {
 // The peer goes between SASL and its open: its session goes too.
 func TestPlainClientThatNeverOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := newFakeHub()
+		hub := iottest.NewHub()
 		near, far := net.Pipe()
 		done := make(chan struct{})
 		go func() {
@@ -215,13 +214,13 @@ func TestPlainClientThatNeverOpens(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if hub.session(iot.DeviceIdentity("dev1")) == nil {
+		if hub.Session(iot.DeviceIdentity("dev1")) == nil {
 			t.Fatal("there is no session")
 		}
 		_ = near.Close()
 		<-done
 		synctest.Wait()
-		if hub.session(iot.DeviceIdentity("dev1")) != nil {
+		if hub.Session(iot.DeviceIdentity("dev1")) != nil {
 			t.Error("the session was left behind")
 		}
 	})
@@ -241,7 +240,7 @@ func saslInit(mechanism, response string) []byte {
 // BenchmarkIdentitiesOfAnUplink attaches identities to one connection as a gateway
 // does: one token, and a link each.
 func BenchmarkIdentitiesOfAnUplink(b *testing.B) {
-	hub := newFakeHub()
+	hub := iottest.NewHub()
 	d := newDesk(b, serve(b, hub, amqp10.LoginAnonymous()))
 	text := sign(b, "gw/$edgeHub", sas.Resource{Host: hubName, Identity: iot.ModuleIdentity("gw", "$edgeHub")})
 	if status := d.put(text, hubName+"/devices/gw/modules/$edgeHub"); status != 200 {
@@ -275,8 +274,7 @@ func BenchmarkIdentitiesOfAnUplink(b *testing.B) {
 // BenchmarkTelemetry is messages of ten properties, from the client's Send to its
 // accepted, with a hub that takes no time.
 func BenchmarkTelemetry(b *testing.B) {
-	hub := newFakeHub()
-	hub.quiet = true
+	hub := iottest.NewHub()
 	d := newDesk(b, serve(b, hub, amqp10.LoginAnonymous()))
 	if status := d.put(sign(b, "A", sas.Resource{Host: hubName, Identity: iot.DeviceIdentity("A")}), hubName+"/devices/A"); status != 200 {
 		b.Fatal(status)
@@ -329,25 +327,23 @@ func BenchmarkTelemetry(b *testing.B) {
 // A hub that does not answer does not keep a connection that has ended.
 func TestAStuckHubDelaysAnEndByItsGrace(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
-		s.hub.settling = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		s.hub.Settling = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		for i := range 10 {
-			s.act(fmt.Sprintf("C> put d%d", i))
-			s.act(fmt.Sprintf("C> attach c%d from /devices/d%d/messages/devicebound credit=5", i, i))
+			s.Act(fmt.Sprintf("C> put d%d", i))
+			s.Act(fmt.Sprintf("C> attach c%d from /devices/d%d/messages/devicebound credit=5", i, i))
 			synctest.Wait()
-			s.hub.session(iot.DeviceIdentity(fmt.Sprint("d", i))).flow.push(iot.Delivery{LockToken: "l"})
+			s.hub.Deliver(iot.DeviceIdentity(fmt.Sprint("d", i)), iot.Delivery{LockToken: "l"})
 			synctest.Wait()
-			s.act(fmt.Sprintf("C> settle c%d accepted", i))
+			s.Act(fmt.Sprintf("C> settle c%d accepted", i))
 		}
 		synctest.Wait()
 		begin := time.Now()
-		s.stop()
+		s.Stop()
 		if took := time.Since(begin); took > 4*time.Second {
 			t.Errorf("it took %v", took)
 		}
-		s.hub.mu.Lock()
-		defer s.hub.mu.Unlock()
-		if len(s.hub.sessions) > 0 {
-			t.Errorf("%d sessions are left", len(s.hub.sessions))
+		if left := len(s.hub.Sessions()); left > 0 {
+			t.Errorf("%d sessions are left", left)
 		}
 	})
 }
@@ -355,7 +351,7 @@ func TestAStuckHubDelaysAnEndByItsGrace(t *testing.T) {
 // What a client settled just before it went is settled.
 func TestWhatWasSettledBeforeTheEndIsSettled(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage, c *player) {
-		s.hub.settling = func(ctx context.Context) error {
+		s.hub.Settling = func(ctx context.Context) error {
 			select {
 			case <-time.After(time.Second):
 				return nil
@@ -363,12 +359,12 @@ func TestWhatWasSettledBeforeTheEndIsSettled(t *testing.T) {
 				return ctx.Err()
 			}
 		}
-		s.act("C> attach c2d from /devices/dev1/messages/devicebound credit=5")
+		s.Act("C> attach c2d from /devices/dev1/messages/devicebound credit=5")
 		synctest.Wait()
-		s.act("H> command dev1 l1 one")
+		s.Act("H> command dev1 l1 one")
 		synctest.Wait()
-		s.act("C> settle c2d accepted")
-		s.act("C> close")
+		s.Act("C> settle c2d accepted")
+		s.Act("C> close")
 		time.Sleep(2 * time.Second)
 		if got := s.said("! settle dev1 l1 complete"); len(got) != 1 {
 			t.Error("the hub will deliver it again")
@@ -386,8 +382,8 @@ func TestTooLargeForTheClientIsRejected(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		s.act("H> command dev1 large " + strings.Repeat("x", 2000))
-		s.act("H> command dev1 small x")
+		s.Act("H> command dev1 large " + strings.Repeat("x", 2000))
+		s.Act("H> command dev1 small x")
 		if got := s.said("! settle"); len(got) != 1 || !strings.Contains(got[0], "large reject") {
 			t.Errorf("settled: %q", got)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
+	"sluice/internal/iottest"
 	"sluice/iot"
 )
 
@@ -122,7 +123,7 @@ func TestTelemetryMapping(t *testing.T) {
 		`$creationTime="2026-01-02T03:04:05Z" $dt-subject="thermostat" $messageSchema="s" $operation="op" $outputName="out" ` +
 		`text="ü" int="-5" long="5" ulong="18446744073709551615" byte="-1" bool="true" float="1.5" double="0.1" ` +
 		`time="2026-01-02T03:04:05.006Z" uuid="11111111-2222-3333-4444-555555555555" symbol="s" char="x" null=""`
-	if d := diff.Diff(strings.Fields(want), strings.Fields(messageText(&got[0]))); d != "" {
+	if d := diff.Diff(strings.Fields(want), strings.Fields(iottest.Message(&got[0]))); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
 }
@@ -221,27 +222,27 @@ func checkMessage(t *testing.T, m *iot.Message) {
 
 // Every kind has a condition, and clients are told no more than they may know.
 func TestConditionOfEveryKind(t *testing.T) {
-	want := map[string]string{
-		"internal":            "amqp:internal-error internal error",
-		"invalid":             "com.microsoft:argument-error because",
-		"unauthorized":        "amqp:unauthorized-access unauthorized",
-		"forbidden":           "amqp:unauthorized-access because",
-		"not-found":           "amqp:not-found because",
-		"conflict":            "amqp:link:stolen because",
-		"precondition-failed": "com.microsoft:precondition-failed because",
-		"too-large":           "amqp:link:message-size-exceeded because",
-		"throttled":           "com.microsoft:device-container-throttled because",
-		"unavailable":         "com.microsoft:timeout unavailable",
-		"timeout":             "com.microsoft:timeout timeout",
+	want := map[iot.Kind]string{
+		iot.Internal:           "amqp:internal-error internal error",
+		iot.Invalid:            "com.microsoft:argument-error because",
+		iot.Unauthorized:       "amqp:unauthorized-access unauthorized",
+		iot.Forbidden:          "amqp:unauthorized-access because",
+		iot.NotFound:           "amqp:not-found because",
+		iot.Conflict:           "amqp:link:stolen because",
+		iot.PreconditionFailed: "com.microsoft:precondition-failed because",
+		iot.TooLarge:           "amqp:link:message-size-exceeded because",
+		iot.Throttled:          "com.microsoft:device-container-throttled because",
+		iot.Unavailable:        "com.microsoft:timeout unavailable",
+		iot.Timeout:            "com.microsoft:timeout timeout",
 	}
-	for name, kind := range kinds {
+	for kind := iot.Internal; kind <= iot.Timeout; kind++ {
 		cause := iot.Errorf(kind, "test", iot.Identity{}, "because")
 		e := amqphead.Refusal(cause)
-		if got := string(e.Condition) + " " + e.Description; got != want[name] {
-			t.Errorf("%s: %q, want %q", name, got, want[name])
+		if got := string(e.Condition) + " " + e.Description; got != want[kind] {
+			t.Errorf("%v: %q, want %q", kind, got, want[kind])
 		}
 		if !errors.Is(e, cause) {
-			t.Errorf("%s: the cause is lost to the log", name)
+			t.Errorf("%v: the cause is lost to the log", kind)
 		}
 	}
 	if e := amqphead.Refusal(errors.New("secret")); e.Condition != amqp10.ErrInternal || e.Description != "internal error" {

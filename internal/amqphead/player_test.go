@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
+	"sluice/internal/iottest"
 	"sluice/internal/sas"
 )
 
@@ -53,7 +54,7 @@ func newPlayer(s *stage, number string) *player {
 }
 
 func (c *player) note(link, format string, args ...any) {
-	c.s.note("S%s> %s %s", c.number, link, fmt.Sprintf(format, args...))
+	c.s.Note("S%s> %s %s", c.number, link, fmt.Sprintf(format, args...))
 }
 
 // options are the words of a line that name something: credit=7.
@@ -161,7 +162,7 @@ func token(s *stage, id, life, host string) string {
 	}
 	resource := sas.Resource{Host: host}
 	if id != "service" {
-		resource.Identity = identity(s.t, id)
+		resource.Identity = iottest.Identity(s.t, id)
 	}
 	text, err := sas.Sign("a2V5", resource, "", time.Now().Add(d))
 	if err != nil {
@@ -374,7 +375,7 @@ func textOf(m *amqp10.Message) string {
 	var b strings.Builder
 	switch {
 	case m.Data != nil:
-		b.WriteString(bodyText(bytes.Join(m.Data, nil)))
+		b.WriteString(iottest.Body(bytes.Join(m.Data, nil)))
 	default:
 		fmt.Fprintf(&b, "%v", m.Value)
 	}

@@ -24,7 +24,7 @@ var modules = []struct {
 	{"golang.org/x/sys", []string{"internal", "bench"}},
 	{"golang.org/x/term", []string{"internal/cli"}},
 	{"github.com/Azure/go-amqp", nil},
-	{"github.com/google/go-cmp", nil},
+	{"github.com/google/go-cmp", []string{"internal/transcript"}},
 	{"github.com/rogpeppe/go-internal", nil},
 	{"go.uber.org/goleak", nil},
 	{"pgregory.net/rapid", nil},

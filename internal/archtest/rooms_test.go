@@ -45,11 +45,12 @@ var rooms = [][]string{
 	{"internal/workload"},
 	{"internal/pki"},
 	{"internal/topic", "internal/amqpmsg"},
+	{"internal/iottest"},
 	{"internal/sas"},
 	{"internal/atomicfile"},
 	{"internal/leafwire", "internal/conffile"},
 	{"internal/hub/code"}, // a vocabulary of errors, for the hub and for clients of one
-	{"internal/archtest"},
+	{"internal/archtest", "internal/transcript"},
 	{"amqp10", "mqtt"},
 	{"iot"},
 }

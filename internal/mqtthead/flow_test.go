@@ -12,25 +12,10 @@ import (
 	"sluice/iot"
 )
 
-// commandFlow returns the subscription of dev1 for commands.
-func (s *stage) commandFlow() *fakeFlow {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return s.hub.sessions[dev1].flow
-}
-
-func (s *stage) granted() (now, most int) {
-	f := s.commandFlow()
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	return f.credit, f.most
-}
-
 // push hands n commands of some size to the hub, for dev1.
 func (s *stage) push(n, size int) {
-	f := s.commandFlow()
 	for i := range n {
-		f.push(iot.Delivery{LockToken: fmt.Sprint("lock", i), Message: iot.Message{Body: bytes.Repeat([]byte("x"), size)}})
+		s.hub.Deliver(dev1, iot.Delivery{LockToken: fmt.Sprint("lock", i), Message: iot.Message{Body: bytes.Repeat([]byte("x"), size)}})
 	}
 	synctest.Wait()
 }
@@ -55,18 +40,18 @@ func TestB1_CommandsStayWithTheHubUntilTheClientTakesThem(t *testing.T) {
 				s.push(1, test.size) // so that the head knows how large they are
 				s.want(s.after("C> PUBACK 1"), "! settle dev1 lock0 complete")
 				s.push(50, test.size)
-				onTheWay := strings.Count(s.take(), "S> PUBLISH")
+				onTheWay := strings.Count(s.Take(), "S> PUBLISH")
 				if onTheWay < test.least || onTheWay > test.most {
 					t.Errorf("%d commands are on their way, want %d to %d", onTheWay, test.least, test.most)
 				}
-				if now, _ := s.granted(); now != 0 {
+				if now, _ := s.hub.Session(dev1).Granted(); now != 0 {
 					t.Errorf("the hub may send %d more", now)
 				}
 				// Each acknowledgement makes room for one more, until all are done.
 				for id := 2; id <= 51; id++ {
 					s.want(s.after(fmt.Sprintf("C> PUBACK %d", id)), "! settle dev1 lock")
 				}
-				if now, most := s.granted(); now < test.least || most > 16 {
+				if now, most := s.hub.Session(dev1).Granted(); now < test.least || most > 16 {
 					t.Errorf("at rest the hub may send %d, and never more than %d; want %d and 16", now, most, test.least)
 				}
 			})
@@ -78,7 +63,7 @@ func TestB1_CommandsStayWithTheHubUntilTheClientTakesThem(t *testing.T) {
 func TestAFirstGrantHoldsTheLargestMessages(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> "+login, listen)
-		if now, _ := s.granted(); now != 4 {
+		if now, _ := s.hub.Session(dev1).Granted(); now != 4 {
 			t.Errorf("granted %d, want 4", now)
 		}
 	})
@@ -90,14 +75,14 @@ func TestB1_ASlowReaderAtQoS0(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> "+login, strings.Replace(listen, ":1", ":0", 1))
 		s.push(200, 100)
-		got := s.take()
+		got := s.Take()
 		if n := strings.Count(got, "S> PUBLISH"); n != 200 {
 			t.Errorf("%d of 200 arrived", n)
 		}
 		if n := strings.Count(got, "! settle"); n != 200 {
 			t.Errorf("%d of 200 were settled", n)
 		}
-		if _, most := s.granted(); most > 16 {
+		if _, most := s.hub.Session(dev1).Granted(); most > 16 {
 			t.Errorf("%d were granted at once", most)
 		}
 	})
@@ -110,9 +95,9 @@ func TestACommandThatNoTopicHoldsIsRejected(t *testing.T) {
 		s.after("C> "+login, listen)
 		d := iot.Delivery{LockToken: "large"}
 		d.Message.Properties.Set("k", strings.Repeat("x", 65_536))
-		s.commandFlow().push(d)
+		s.hub.Deliver(dev1, d)
 		s.push(1, 10)
-		s.want(s.take(), "! settle dev1 large reject", "S> PUBLISH")
+		s.want(s.Take(), "! settle dev1 large reject", "S> PUBLISH")
 	})
 }
 
@@ -120,12 +105,12 @@ func TestACommandThatNoTopicHoldsIsRejected(t *testing.T) {
 func TestAFailedSettleGivesItsRoomBack(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> "+login, listen)
-		s.hub.settling = func(context.Context) error { return iot.Errorf(iot.NotFound, "settle", dev1, "the lock expired") }
+		s.hub.Settling = func(context.Context) error { return iot.Errorf(iot.NotFound, "settle", dev1, "the lock expired") }
 		s.push(40, 10)
 		for id := 1; id <= 40; id++ {
 			s.after(fmt.Sprintf("C> PUBACK %d", id))
 		}
-		if now, _ := s.granted(); now != 16 {
+		if now, _ := s.hub.Session(dev1).Granted(); now != 16 {
 			t.Errorf("granted %d, want 16", now)
 		}
 	})
@@ -136,17 +121,12 @@ func TestNothingIsGrantedAfterTheEnd(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> "+login, listen)
 		s.push(2, 10)
-		f := s.commandFlow()
+		session := s.hub.Session(dev1)
 		s.after("C> PUBACK 1 | DISCONNECT")
-		s.hub.mu.Lock()
-		credit := f.credit
-		s.hub.mu.Unlock()
-		synctest.Wait()
+		before, _ := session.Granted()
 		s.wantNot(s.after("+1m"), "settle")
-		s.hub.mu.Lock()
-		defer s.hub.mu.Unlock()
-		if f.credit != credit {
-			t.Errorf("%d granted after the end", f.credit-credit)
+		if now, _ := session.Granted(); now != before {
+			t.Errorf("%d granted after the end", now-before)
 		}
 	})
 }

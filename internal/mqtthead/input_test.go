@@ -73,7 +73,7 @@ func TestM11_Filters(t *testing.T) {
 					t.Fatalf("the hub was asked again")
 				}
 			}
-			if now, most := s.granted(); now != 4 || most != 4 {
+			if now, most := s.hub.Session(dev1).Granted(); now != 4 || most != 4 {
 				t.Errorf("granted %d, at most %d; want 4", now, most)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/mqtthead"
+	"sluice/internal/transcript"
 	"sluice/iot"
 )
 
@@ -22,7 +23,7 @@ func scene(t *testing.T, opt mqtthead.Options, f func(s *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		s.server.Backend = mqtthead.New(s.hub, opt)
-		defer s.stop()
+		defer s.Stop()
 		f(s)
 	})
 }
@@ -30,11 +31,7 @@ func scene(t *testing.T, opt mqtthead.Options, f func(s *stage)) {
 // after does what lines say and returns what came of it.
 func (s *stage) after(lines ...string) string {
 	s.t.Helper()
-	for _, line := range lines {
-		s.act(line)
-		synctest.Wait()
-	}
-	return s.take()
+	return transcript.After(s.t, s, lines...)
 }
 
 func (s *stage) want(got string, parts ...string) {
@@ -61,13 +58,13 @@ func TestM12_WillWaitsForTheConnectionThatTakesOver(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> " + login + " will=devices/dev1/messages/events/:gone")
 		admitted := make(chan struct{})
-		s.hub.admit = func() { <-admitted }
+		s.hub.Admit = func() { <-admitted }
 		got := s.after("C2> " + login)
 		s.want(got, "S> EOF")
 		s.wantNot(got, "gone", "S2> CONNACK")
 		close(admitted)
 		synctest.Wait()
-		s.want(s.take(), `! send dev1 gone iothub-MessageType="Will"`, "S2> CONNACK 0")
+		s.want(s.Take(), `! send dev1 gone iothub-MessageType="Will"`, "S2> CONNACK 0")
 	})
 }
 
@@ -80,14 +77,14 @@ func TestM12_WillsPassOverASessionThatEndedBeforeItBegan(t *testing.T) {
 		second, third := make(chan struct{}), make(chan struct{})
 		gates <- second
 		gates <- third
-		s.hub.admit = func() { <-<-gates }
+		s.hub.Admit = func() { <-<-gates }
 		s.after("C2> "+login+" will=devices/dev1/messages/events/:two", "C3> "+login)
 		close(second) // it is accepted after the third has ended it
 		synctest.Wait()
-		s.wantNot(s.take(), "! send")
+		s.wantNot(s.Take(), "! send")
 		close(third)
 		synctest.Wait()
-		got := s.take()
+		got := s.Take()
 		s.want(got, "! send dev1 one", "S3> CONNACK 0")
 		if n := strings.Count(got, "! send dev1 two"); n > 1 {
 			t.Errorf("the second will was sent %d times", n)
@@ -102,12 +99,12 @@ func TestM12_WillOfATakeoverThatFails(t *testing.T) {
 	scene(t, mqtthead.Options{Sessions: kept}, func(s *stage) {
 		s.after("C> " + login + " will=devices/dev1/messages/events/:gone")
 		admitted := make(chan struct{})
-		s.hub.admit = func() { <-admitted }
+		s.hub.Admit = func() { <-admitted }
 		s.after("C2> " + login)
 		kept.loadErr = errors.New("disk is gone")
 		close(admitted)
 		synctest.Wait()
-		got := s.take()
+		got := s.Take()
 		s.want(got, "S2> CONNACK 3")
 		s.wantNot(got, "gone")
 		kept.loadErr = nil
@@ -147,7 +144,7 @@ func TestD18_NoSubackBeforeTheSubscriptionIsStored(t *testing.T) {
 		s.wantNot(s.after("C> "+login, "C> SUBSCRIBE 1 devices/dev1/messages/devicebound/#:1", "+5s"), "SUBACK")
 		close(kept.saving)
 		synctest.Wait()
-		s.want(s.take(), "S> SUBACK 1 01")
+		s.want(s.Take(), "S> SUBACK 1 01")
 		// Crash: another head finds it.
 		s.server.Backend = mqtthead.New(s.hub, mqtthead.Options{Sessions: kept})
 		s.want(s.after("C2> "+login), "! listen dev1 commands", "S2> CONNACK 0 session-present=true")
@@ -183,12 +180,12 @@ func TestD19_AcknowledgedCommandIsSettledAfterTheClientLeft(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> "+login, "C> SUBSCRIBE 1 devices/dev1/messages/devicebound/#:1", "H> command dev1 lock1 open")
 		slow := make(chan struct{})
-		s.hub.settling = func(context.Context) error { <-slow; return nil }
+		s.hub.Settling = func(context.Context) error { <-slow; return nil }
 		got := s.after("C> PUBACK 1 | DISCONNECT", "+1s")
 		s.wantNot(got, "! close dev1", "! settle")
 		close(slow)
 		synctest.Wait()
-		got = s.take()
+		got = s.Take()
 		if i, j := strings.Index(got, "! settle dev1 lock1 complete"), strings.Index(got, "! close dev1"); i < 0 || j < i {
 			t.Errorf("got\n%swant the command settled and then the session closed", got)
 		}
@@ -198,7 +195,7 @@ func TestD19_AcknowledgedCommandIsSettledAfterTheClientLeft(t *testing.T) {
 func TestAHubThatDoesNotSettleHoldsUpTheEndForSecondsOnly(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		s.after("C> "+login, "C> SUBSCRIBE 1 devices/dev1/messages/devicebound/#:1", "H> command dev1 lock1 open")
-		s.hub.settling = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		s.hub.Settling = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		s.wantNot(s.after("C> PUBACK 1 | DISCONNECT", "+2s"), "! close dev1")
 		s.want(s.after("+2s"), "! close dev1")
 	})
@@ -206,7 +203,7 @@ func TestAHubThatDoesNotSettleHoldsUpTheEndForSecondsOnly(t *testing.T) {
 
 func TestAHubThatDoesNotAnswerCostsARequestAndNotTheConnection(t *testing.T) {
 	scene(t, mqtthead.Options{OperationTimeout: time.Second}, func(s *stage) {
-		s.hub.asked = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		s.hub.Asked = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		s.after("C> "+login, "C> SUBSCRIBE 1 $iothub/twin/res/#:0", "C> PUBLISH $iothub/twin/GET/?$rid=1 - qos=1 id=1")
 		s.want(s.after("+2s"), "$iothub/twin/res/504/?$rid=1")
 		s.after("C> PUBLISH $iothub/twin/GET/?$rid=2 - qos=1 id=2")
@@ -219,7 +216,7 @@ func TestAHubThatDoesNotAnswerCostsARequestAndNotTheConnection(t *testing.T) {
 func TestTwinRequestsThatPileUpAreNotAcknowledged(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
 		answer := make(chan struct{})
-		s.hub.asked = func(context.Context) error { <-answer; return nil }
+		s.hub.Asked = func(context.Context) error { <-answer; return nil }
 		s.after("C> "+login, "C> SUBSCRIBE 1 $iothub/twin/res/#:0")
 		var flight []string
 		for i := range 40 {
@@ -231,7 +228,7 @@ func TestTwinRequestsThatPileUpAreNotAcknowledged(t *testing.T) {
 		}
 		close(answer)
 		synctest.Wait()
-		got = s.take()
+		got = s.Take()
 		if n := strings.Count(got, "PUBACK"); n != 8 {
 			t.Errorf("then %d more, want 8", n)
 		}
@@ -242,13 +239,13 @@ func TestTwinRequestsThatPileUpAreNotAcknowledged(t *testing.T) {
 	t.Run("large ones neither", func(t *testing.T) {
 		scene(t, mqtthead.Options{}, func(s *stage) {
 			answer := make(chan struct{})
-			s.hub.asked = func(context.Context) error { <-answer; return nil }
+			s.hub.Asked = func(context.Context) error { <-answer; return nil }
 			s.after("C> " + login)
 			got := s.after("C> PUBLISH $iothub/twin/GET/?$rid=1 - qos=1 id=1 size=70000 | PUBLISH $iothub/twin/GET/?$rid=2 - qos=1 id=2 size=70000")
 			s.wantNot(got, "PUBACK 2") // the first one's turn has come
 			close(answer)
 			synctest.Wait()
-			s.want(s.take(), "S> PUBACK 2")
+			s.want(s.Take(), "S> PUBACK 2")
 		})
 	})
 }
@@ -257,7 +254,7 @@ func TestTwinRequestsThatPileUpAreNotAcknowledged(t *testing.T) {
 // answers is told to slow down, and cut off when it does not.
 func TestB1_AnswersThatAreNotAcknowledgedAreBounded(t *testing.T) {
 	scene(t, mqtthead.Options{}, func(s *stage) {
-		s.hub.twin.Desired = []byte(`{"a":"` + strings.Repeat("x", 30_000) + `"}`)
+		s.hub.Twin.Desired = []byte(`{"a":"` + strings.Repeat("x", 30_000) + `"}`)
 		s.after("C> "+login, "C> SUBSCRIBE 1 $iothub/twin/res/#:1")
 		asked := 0
 		for i := range 100_000 {
@@ -280,7 +277,7 @@ func TestMethodsForAClientThatDoesNotReadAreAnsweredForIt(t *testing.T) {
 		call := iot.MethodCall{Name: "m", Payload: []byte(`"` + strings.Repeat("x", 100_000) + `"`)}
 		refused := 0
 		for range 100 {
-			s.hub.session(dev1).methods(call, func(r iot.MethodResult) {
+			s.hub.Session(dev1).Invoke(call, func(r iot.MethodResult) {
 				if r.Status != 429 {
 					t.Errorf("answered with %d", r.Status)
 				}
@@ -300,13 +297,13 @@ func TestDesiredChangesAreNeverDropped(t *testing.T) {
 		s.after("C> "+login, "C> SUBSCRIBE 1 $iothub/twin/PATCH/properties/desired/#:1")
 		patch := []byte(`{"$version":4,"a":"` + strings.Repeat("x", 30_000) + `"}`)
 		for range 100 {
-			if to := s.hub.session(dev1); to != nil {
-				to.desired(patch)
+			if to := s.hub.Session(dev1); to != nil {
+				to.Change(patch)
 				synctest.Wait()
 			}
 		}
-		s.want(s.take(), "S> EOF")
-		if s.hub.session(dev1) != nil {
+		s.want(s.Take(), "S> EOF")
+		if s.hub.Session(dev1) != nil {
 			t.Error("the session is still there")
 		}
 	})

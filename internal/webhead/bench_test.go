@@ -18,7 +18,7 @@ func loopback(b *testing.B, opt Options) (dial func() *tls.Conn) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	head := New(newFakeHub(), opt)
+	head := New(newHub(), opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	config := &tls.Config{Certificates: []tls.Certificate{identity()}}

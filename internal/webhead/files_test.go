@@ -5,13 +5,17 @@ import (
 	"errors"
 
 	"sluice/internal/hub/code"
+	"sluice/internal/iottest"
 	"sluice/iot"
 )
 
-var _ iot.Files = (*fakeHub)(nil)
+// A fileHub is a hub that takes files.
+type fileHub struct{ *iottest.Hub }
 
-func (h *fakeHub) BeginUpload(_ context.Context, creds iot.Credentials, name string) (iot.Upload, error) {
-	h.note("! begin upload %v %s %q", creds.Identity, proofText(creds), name)
+var _ iot.Files = fileHub{}
+
+func (h fileHub) BeginUpload(_ context.Context, creds iot.Credentials, name string) (iot.Upload, error) {
+	h.Note("! begin upload %v %s %q", creds.Identity, iottest.Proof(creds), name)
 	switch name {
 	case "refused":
 		return iot.Upload{}, code.Errorf(code.TooManyUploads, "files", creds.Identity, "10 of them; no more")
@@ -21,7 +25,7 @@ func (h *fakeHub) BeginUpload(_ context.Context, creds iot.Credentials, name str
 	return iot.Upload{ID: "1", Host: "store/account", Container: "c", Blob: "dev1/" + name, Token: "?sv=1&sig=%2B"}, nil
 }
 
-func (h *fakeHub) EndUpload(_ context.Context, creds iot.Credentials, r iot.UploadResult) error {
-	h.note("! end upload %v %s %q %v %d %q", creds.Identity, proofText(creds), r.ID, r.Success, r.Status, r.Description)
+func (h fileHub) EndUpload(_ context.Context, creds iot.Credentials, r iot.UploadResult) error {
+	h.Note("! end upload %v %s %q %v %d %q", creds.Identity, iottest.Proof(creds), r.ID, r.Success, r.Status, r.Description)
 	return nil
 }

@@ -109,7 +109,7 @@ func FuzzReadHeaders(f *testing.F) {
 func FuzzBatch(f *testing.F) {
 	f.Add([]byte(`[{"body":"b25l","properties":{"iothub-app-Key":"a","iothub-messageid":"m1"}},{"body":"two","base64Encoded":false}]`))
 	f.Add([]byte(`[{"BODY":"","properties":null},{"body":"","properties":{"iothub-connection-device-id":"evil","":"x"}}]`))
-	head := New(newFakeHub(), Options{})
+	head := New(newHub(), Options{})
 	f.Cleanup(func() { _ = head.Close() }) // never fails
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(text)))
@@ -168,7 +168,7 @@ func TestNamesOfAConnectionAreBoundedAndForgotten(t *testing.T) {
 }
 
 func BenchmarkPostEvents(b *testing.B) {
-	h := New(newFakeHub(), Options{})
+	h := New(newHub(), Options{})
 	defer h.Close() //nolint:errcheck // never fails
 	body := strings.Repeat("x", 200)
 	b.SetBytes(int64(len(body)))

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/iottest"
 	"sluice/iot"
 )
 
@@ -27,7 +28,7 @@ func request(h http.Handler, device, token string) int {
 // However many requests come at once, and whatever the hub does, an identity has one
 // session, nobody waits for ever, and the head closes.
 func TestSessionsUnderManyRequests(t *testing.T) {
-	hub := newFakeHub()
+	hub := newHub()
 	h := New(hub, Options{Keep: time.Microsecond})
 	var wg sync.WaitGroup
 	for i := range 16 {
@@ -35,7 +36,7 @@ func TestSessionsUnderManyRequests(t *testing.T) {
 			for n := range 200 {
 				device, token := fmt.Sprint("dev", n%3), fmt.Sprint("token", i%2)
 				if i == 0 {
-					hub.end(iot.DeviceIdentity(device), iot.ErrTakenOver)
+					hub.End(iot.DeviceIdentity(device), iot.ErrTakenOver)
 				}
 				if i == 1 {
 					token = "forged"
@@ -52,14 +53,14 @@ func TestSessionsUnderManyRequests(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
-	if len(hub.sessions) != 0 || len(h.seats.byID) != 0 {
+	if len(hub.Sessions()) != 0 || len(h.seats.byID) != 0 {
 		for id, s := range h.seats.byID {
 			if s.hub == nil {
 				t.Errorf("%v is kept and was never proved", id)
 			}
 		}
-		if len(hub.sessions) != 0 {
-			t.Errorf("%d sessions are left at the hub", len(hub.sessions))
+		if len(hub.Sessions()) != 0 {
+			t.Errorf("%d sessions are left at the hub", len(hub.Sessions()))
 		}
 	}
 }
@@ -67,8 +68,15 @@ func TestSessionsUnderManyRequests(t *testing.T) {
 // A hub that takes long to judge one request does not keep the others for ever.
 func TestRequestThatWaitsForAnothersJudgementGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := newFakeHub()
-		hub.slow = make(chan struct{})
+		hub, known := iottest.NewHub(), make(chan struct{})
+		hub.Judge = func(ctx context.Context, creds iot.Credentials) error {
+			select {
+			case <-known:
+				return nil
+			case <-ctx.Done():
+				return iot.Errorf(iot.Unavailable, "connect", creds.Identity, "%v", ctx.Err())
+			}
+		}
 		h := New(hub, Options{})
 		var wg sync.WaitGroup
 		begin := time.Now()
@@ -83,7 +91,7 @@ func TestRequestThatWaitsForAnothersJudgementGivesUp(t *testing.T) {
 		if took := time.Since(begin); took > 31*time.Second {
 			t.Errorf("took %v", took)
 		}
-		close(hub.slow)
+		close(known)
 		if got := request(h, "dev1", "token"); got != http.StatusNoContent {
 			t.Errorf("afterwards: status %d", got)
 		}
@@ -97,9 +105,9 @@ func TestRequestThatWaitsForAnothersJudgementGivesUp(t *testing.T) {
 // request.
 func TestSessionIsKeptFromItsLastUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := newFakeHub()
+		hub := newHub()
 		var closed atomic.Int32
-		hub.note = func(format string, _ ...any) {
+		hub.Note = func(format string, _ ...any) {
 			if strings.HasPrefix(format, "! close") {
 				closed.Add(1)
 			}
@@ -126,7 +134,7 @@ func TestSessionIsKeptFromItsLastUse(t *testing.T) {
 }
 
 func TestOneDeviceCannotUseTheProofOfAnother(t *testing.T) {
-	hub := newFakeHub()
+	hub := newHub()
 	judged := 0
 	a := newSessions(func(_ context.Context, creds iot.Credentials, client iot.Client) (iot.Session, error) {
 		judged++

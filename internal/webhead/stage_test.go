@@ -11,9 +11,13 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/internal/iottest"
+	"sluice/iot"
 )
 
 // identity is a key with a certificate for both ends of TLS.
@@ -33,15 +37,29 @@ var identity = sync.OnceValue(func() tls.Certificate {
 // A stage is a head on a fake hub that Serve serves, on pipes.
 type stage struct {
 	t      testing.TB
-	hub    *fakeHub
+	hub    *iottest.Hub
 	head   *Head
 	pipes  pipes
 	cancel context.CancelFunc
 	served chan error
 }
 
-func newStage(t testing.TB, opt Options) *stage {
-	s := &stage{t: t, hub: newFakeHub(), pipes: newPipes(), served: make(chan error, 1)}
+// newHub returns a hub that believes certificates, and tokens that begin with "token".
+func newHub() *iottest.Hub {
+	h := iottest.NewHub()
+	h.Judge = func(_ context.Context, creds iot.Credentials) error {
+		if creds.Token != "" && !strings.HasPrefix(creds.Token, "token") {
+			return iot.Errorf(iot.Unauthorized, "connect", creds.Identity, "the signature is wrong; this is secret")
+		}
+		return nil
+	}
+	return h
+}
+
+func newStage(t testing.TB, opt Options) *stage { return newStageOn(t, newHub(), opt) }
+
+func newStageOn(t testing.TB, hub *iottest.Hub, opt Options) *stage {
+	s := &stage{t: t, hub: hub, pipes: newPipes(), served: make(chan error, 1)}
 	s.head = New(s.hub, opt)
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
@@ -50,8 +68,8 @@ func newStage(t testing.TB, opt Options) *stage {
 	return s
 }
 
-// stop ends everything; clients must have gone or will be cut off.
-func (s *stage) stop() {
+// Stop ends everything; clients must have gone or will be cut off.
+func (s *stage) Stop() {
 	s.cancel()
 	if err := <-s.served; err != nil {
 		s.t.Error(err)

@@ -63,7 +63,7 @@ func TestWebSocketsGoToTheEngineOfTheirSubprotocol(t *testing.T) {
 		t.Run(tt.protocol+tt.query, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, Options{MQTT: echo{"MQTT"}, AMQP: echo{"AMQP"}})
-				defer s.stop()
+				defer s.Stop()
 				c, _, err := s.webSocket(tt.query, tt.protocol, tt.certificates...)
 				if err != nil {
 					t.Fatal(err)
@@ -83,7 +83,7 @@ func TestWebSocketsGoToTheEngineOfTheirSubprotocol(t *testing.T) {
 func TestM17_WebSocketsThatAreRefusedGetAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{MQTT: echo{"MQTT"}})
-		defer s.stop()
+		defer s.Stop()
 		for protocol, want := range map[string]int{"AMQPWSB10": http.StatusBadRequest, "soap": http.StatusBadRequest} {
 			_, r, err := s.webSocket("", protocol)
 			if err == nil || r == nil || r.StatusCode != want || r.Header.Get("Iothub-Errorcode") == "" {
@@ -102,7 +102,7 @@ func TestM17_WebSocketsThatAreRefusedGetAnError(t *testing.T) {
 func TestWebSocketWhoseClientDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{MQTT: echo{"MQTT"}})
-		defer s.stop()
+		defer s.Stop()
 		raw := "GET /$iothub/websocket HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n\x82\x82\x00\x00\x00\x00hi\x88\x80\x00\x00\x00\x00"
 		got := s.ask(raw, time.Second)
@@ -116,7 +116,7 @@ func TestWebSocketWhoseClientDoesNotWait(t *testing.T) {
 func TestCloseEndsWebSocketsAndLetsNoneBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{MQTT: echo{"MQTT"}})
-		defer s.stop()
+		defer s.Stop()
 		c, _, err := s.webSocket("", "mqtt")
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestCloseEndsWebSocketsAndLetsNoneBegin(t *testing.T) {
 }
 
 func TestServesWhatIsTheDevices(t *testing.T) {
-	h := New(newFakeHub(), Options{})
+	h := New(newHub(), Options{})
 	defer h.Close() //nolint:errcheck // never fails
 	for target, want := range map[string]bool{
 		"/devices/d/messages/events":           true,
@@ -175,17 +175,17 @@ func TestServesWhatIsTheDevices(t *testing.T) {
 func TestServeOutlastsTheRequestsThatItServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{})
-		s.hub.hold = true // the request takes longer than the grace
+		s.hub.Hold = true // the request takes longer than the grace
 		var ended atomic.Bool
-		s.hub.note = func(format string, _ ...any) { ended.Store(strings.HasPrefix(format, "! close")) }
+		s.hub.Note = func(format string, _ ...any) { ended.Store(strings.HasPrefix(format, "! close")) }
 		go s.ask(post+"Content-Length: 1\r\n\r\na", time.Hour)
 		synctest.Wait()
 		begin := time.Now()
-		s.stop()
+		s.Stop()
 		if took := time.Since(begin); took != 3*time.Second || !ended.Load() {
 			t.Errorf("took %v; the session has ended: %v", took, ended.Load())
 		}
-		s.hub.release(nil)
+		s.hub.Release(nil)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/iottest"
 	"sluice/internal/tlsx"
 	"sluice/iot"
 )
@@ -43,7 +44,7 @@ func TestH1_SlowClientsAreCutOff(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, Options{})
-				defer s.stop()
+				defer s.Stop()
 				c := s.dial()
 				if err := c.Handshake(); err != nil {
 					t.Fatal(err)
@@ -97,10 +98,10 @@ func TestAnAnswerMayTakeLongerThanAHandshake(t *testing.T) {
 func TestH1_AnswerThatIsNotReadEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{})
-		defer s.stop()
-		s.hub.push(iot.DeviceIdentity("dev1"), delivery("lock1", "hello", nil))
+		defer s.Stop()
+		s.hub.Deliver(iot.DeviceIdentity("dev1"), iottest.Delivery("lock1", "hello"))
 		settled := make(chan string, 10)
-		s.hub.note = func(format string, args ...any) { settled <- fmt.Sprintf(format, args...) }
+		s.hub.Note = func(format string, args ...any) { settled <- fmt.Sprintf(format, args...) }
 		c := s.dial()
 		if _, err := io.WriteString(c, "GET /devices/dev1/messages/devicebound?api-version=2021-04-12 HTTP/1.1\r\nHost: hub\r\nAuthorization: token\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -126,7 +127,7 @@ func TestH2_LargeHeadersAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, Options{})
-				defer s.stop()
+				defer s.Stop()
 				if got := s.ask(post+headers+"\r\n", time.Minute); !strings.HasPrefix(status(got), "431 ") || !strings.Contains(got, "Connection: close") {
 					t.Errorf("answered %q", got)
 				}
@@ -152,9 +153,9 @@ func TestH3_RequestsThatTwoServersCouldReadDifferently(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, Options{})
-				defer s.stop()
+				defer s.Stop()
 				var sent []string
-				s.hub.note = func(format string, args ...any) {
+				s.hub.Note = func(format string, args ...any) {
 					if text := fmt.Sprintf(format, args...); strings.HasPrefix(text, "! send") {
 						sent = append(sent, strings.TrimPrefix(text, "! send dev1 "))
 					}
@@ -184,7 +185,7 @@ func TestH5_NothingIsReadBeyondTheLimit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, Options{})
-				defer s.stop()
+				defer s.Stop()
 				if got := s.ask(post+tt.head+"\r\n"+strings.Repeat("x", tt.body), time.Minute); status(got) != tt.status {
 					t.Errorf("answered %.300q", got)
 				}
@@ -194,7 +195,7 @@ func TestH5_NothingIsReadBeyondTheLimit(t *testing.T) {
 	t.Run("chunks without end", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage(t, Options{})
-			defer s.stop()
+			defer s.Stop()
 			c := s.dial()
 			var wg sync.WaitGroup
 			wrote := 0
@@ -238,8 +239,8 @@ func TestH7_JSONThatMustNotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, Options{})
-				defer s.stop()
-				s.hub.note = func(format string, args ...any) {
+				defer s.Stop()
+				s.hub.Note = func(format string, args ...any) {
 					if strings.HasPrefix(format, "! send") {
 						t.Errorf(format, args...)
 					}
@@ -257,15 +258,15 @@ func TestH7_JSONThatMustNotBe(t *testing.T) {
 func TestPipelinedRequestsAreServedOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{})
-		defer s.stop()
+		defer s.Stop()
 		var mu sync.Mutex
 		var asked []string
-		s.hub.note = func(format string, args ...any) {
+		s.hub.Note = func(format string, args ...any) {
 			mu.Lock()
 			defer mu.Unlock()
 			asked = append(asked, fmt.Sprintf(format, args...))
 		}
-		s.hub.hold = true
+		s.hub.Hold = true
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			got := s.ask(post+"Content-Length: 1\r\n\r\na"+post+"Content-Length: 1\r\nConnection: close\r\n\r\nb", time.Minute)
@@ -279,7 +280,8 @@ func TestPipelinedRequestsAreServedOneAtATime(t *testing.T) {
 			t.Errorf("the hub was asked %q", asked)
 		}
 		mu.Unlock()
-		s.hub.release(nil)
+		s.hub.Hold = false
+		s.hub.Release(nil)
 		wg.Wait()
 		if want := "! send dev1 b"; asked[len(asked)-1] != want {
 			t.Errorf("the hub was asked %q", asked)
@@ -291,8 +293,8 @@ func TestPipelinedRequestsAreServedOneAtATime(t *testing.T) {
 func TestNamesOfACommandKeepTheirCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{})
-		defer s.stop()
-		s.hub.push(iot.DeviceIdentity("dev1"), delivery("lock1", "hello", []string{"unitName=bar"}))
+		defer s.Stop()
+		s.hub.Deliver(iot.DeviceIdentity("dev1"), iottest.Delivery("lock1", "hello", "unitName=bar"))
 		got := s.ask("GET /devices/dev1/messages/devicebound?api-version=2021-04-12 HTTP/1.1\r\nHost: hub\r\nAuthorization: token\r\nConnection: close\r\n\r\n", time.Minute)
 		if !strings.Contains(got, "\r\niothub-app-unitName: bar\r\n") || !strings.Contains(got, "\r\nETag: \"lock1\"\r\n") {
 			t.Errorf("answered %q", got)
@@ -304,13 +306,11 @@ func TestNamesOfACommandKeepTheirCase(t *testing.T) {
 func TestCommandForAClientThatHasGoneStaysWithTheHub(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, Options{})
-		defer s.stop()
+		defer s.Stop()
 		s.ask("GET /devices/dev1/messages/devicebound?api-version=2021-04-12 HTTP/1.1\r\nHost: hub\r\nAuthorization: token\r\n\r\n", 500*time.Millisecond)
 		synctest.Wait()
-		s.hub.push(iot.DeviceIdentity("dev1"), delivery("lock1", "hello", nil))
-		s.hub.mu.Lock()
-		defer s.hub.mu.Unlock()
-		if n := len(s.hub.commands[iot.DeviceIdentity("dev1")]); n != 1 {
+		s.hub.Deliver(iot.DeviceIdentity("dev1"), iottest.Delivery("lock1", "hello"))
+		if n := s.hub.Waiting(iot.DeviceIdentity("dev1")); n != 1 {
 			t.Errorf("%d commands wait, want 1", n)
 		}
 	})
