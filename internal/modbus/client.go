@@ -91,8 +91,7 @@ func (c *Client) ask(ctx context.Context, unit byte, pdu []byte) ([]byte, error)
 	if err := c.conn.SetDeadline(time.Now().Add(c.Timeout)); err != nil {
 		return nil, c.judge(err)
 	}
-	interrupted := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
-	defer interrupted()
+	defer interruptible(ctx, c.conn)()
 	c.last++
 	if _, err := c.conn.Write(frame(c.last, unit, pdu)); err != nil {
 		return nil, c.judge(err)
@@ -103,6 +102,20 @@ func (c *Client) ask(ctx context.Context, unit byte, pdu []byte) ([]byte, error)
 	}
 	body, err := answer(pdu, got)
 	return body, c.judge(err)
+}
+
+// interruptible has waits for conn end with ctx, until the returned function is called.
+func interruptible(ctx context.Context, conn net.Conn) (release func()) {
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = conn.SetDeadline(time.Unix(1, 0)) // of an open connection
+	})
+	return func() {
+		if !stop() {
+			<-interrupted // or it would be the next request's deadline
+		}
+	}
 }
 
 func (c *Client) connect(ctx context.Context) error {

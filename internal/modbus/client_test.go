@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +90,28 @@ func TestASilentDevice(t *testing.T) {
 	defer cancel()
 	if _, err := c.ReadBits(ctx, 1, ReadCoils, 0, 1); err == nil || c.conn != nil {
 		t.Error(err)
+	}
+}
+
+// A context may end while the connection does, and while the answer comes.
+func TestAnEndAtTheLastMoment(t *testing.T) {
+	s := modbustest.New(t, map[byte]*modbustest.Unit{1: {Coils: map[uint16]bool{0: true}}})
+	c := &Client{Address: s.Addr, Timeout: patience}
+	defer c.Close()
+	for n := range 400 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var ending sync.WaitGroup
+		ending.Go(cancel)
+		if n%2 == 0 {
+			ending.Go(s.Cut)
+		}
+		_, _ = c.ReadBits(ctx, 1, ReadCoils, 0, 1) // it may have been in time
+		if n%2 == 1 && c.conn != nil {
+			if _, err := c.ReadBits(t.Context(), 1, ReadCoils, 0, 1); err != nil {
+				t.Fatalf("the end of another request was this one's: %v", err)
+			}
+		}
+		ending.Wait()
 	}
 }
 
