@@ -2,20 +2,15 @@ package amqpservice
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"sluice/amqp10"
+	"sluice/internal/transcript"
 )
-
-var update = flag.Bool("update", false, "write testdata instead of comparing with it")
 
 // A conversation writes down what an application, C, and the service, S, say to each
 // other, and compares it with a file of testdata.
@@ -36,20 +31,7 @@ func (c *conversation) say(format string, args ...any) { fmt.Fprintf(&c.text, fo
 // compare ends the conversation.
 func (c *conversation) compare(name string) {
 	c.t.Helper()
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(c.text.String()), 0o644); err != nil {
-			c.t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), c.text.String()); diff != "" {
-		c.t.Errorf("the conversation is not that of %s (-want +got):\n%s", path, diff)
-	}
+	transcript.Compare(c.t, filepath.Join("testdata", name+".txt"), c.text.String())
 }
 
 func (c *conversation) putToken(text, what string) {

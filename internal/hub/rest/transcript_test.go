@@ -2,13 +2,10 @@ package rest
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,7 +13,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
 	"sluice/internal/hub"
@@ -28,10 +24,9 @@ import (
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
+	"sluice/internal/transcript"
 	"sluice/iot"
 )
-
-var update = flag.Bool("update", false, "rewrite the answers in testdata/*.txt")
 
 const hubName = "hub.test"
 
@@ -197,28 +192,7 @@ func (h *testHub) request(t testing.TB, method, path, caller string, header http
 // scope of edge device x, and LAST the continuation of the answer before. Keys and tracking ids are shown as their names, since
 // they are random.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, newHub(t), string(want))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-				t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
-			}
-		})
-	}
+	transcript.Each(t, "testdata/*.txt", func(t *testing.T, script string) string { return play(t, newHub(t), script) })
 }
 
 var requestLine = regexp.MustCompile(`^> ([A-Z]+) (\S+) as (\S+)(?: if (\S+))?(?: page (\S+))?(?: after (\S+))?$`)

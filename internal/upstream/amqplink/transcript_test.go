@@ -2,19 +2,14 @@ package amqplink
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"sluice/amqp10"
+	"sluice/internal/transcript"
 	"sluice/iot"
 )
-
-var update = flag.Bool("update", false, "write the conversations to testdata")
 
 // TestTheConversationIsThatOfAnSDK compares what a hub is asked, link by link and
 // message by message, with what was read and found right.
@@ -37,7 +32,7 @@ func TestTheConversationIsThatOfAnSDK(t *testing.T) {
 			}
 			converse(t, h, s)
 			_ = s.Close()
-			compare(t, filepath.Join("testdata", tt.name+".txt"), strings.Join(h.transcript(), "\n")+"\n")
+			transcript.Compare(t, filepath.Join("testdata", tt.name+".txt"), strings.Join(h.transcript(), "\n")+"\n")
 		})
 	}
 }
@@ -182,22 +177,4 @@ func answerTwin(_ *fakeConn, d *amqp10.Delivery, back *amqp10.Sender) {
 		out.Annotations.Set(versionKey, int64(7))
 	}
 	_ = back.Send(amqp10.Outgoing{Message: out})
-}
-
-// compare compares a conversation with the one in a file.
-func compare(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("the conversation is another (-want +got):\n%s", d)
-	}
 }

@@ -3,18 +3,13 @@ package mqttlink
 import (
 	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"sluice/internal/transcript"
 	"sluice/iot"
 	"sluice/mqtt"
 )
-
-var update = flag.Bool("update", false, "write the conversation to testdata")
 
 var leaf = iot.DeviceIdentity("leaf")
 
@@ -67,7 +62,7 @@ func TestTheConversationIsThatOfAnSDK(t *testing.T) {
 		t.Error(err)
 	}
 	_ = s.Close()
-	compare(t, "testdata/conversation.txt", strings.Join(h.transcript(), "\n")+"\n")
+	transcript.Compare(t, "testdata/conversation.txt", strings.Join(h.transcript(), "\n")+"\n")
 }
 
 func command(t *testing.T, c *fakeConn, s iot.Session) {
@@ -203,24 +198,6 @@ func TestTwinErrorsHaveTheirKind(t *testing.T) {
 		if _, err := s.Twin(t.Context()); err == nil || iot.KindOf(err) != want {
 			t.Errorf("status %s: %v, want %v", status, err, want)
 		}
-	}
-}
-
-// compare compares a conversation with the one in a file.
-func compare(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("the conversation is another (-want +got):\n%s", d)
 	}
 }
 
