@@ -12,7 +12,7 @@ var modules = []struct {
 	path  string
 	users []string // rooms; none means tests alone
 }{
-	{"github.com/cockroachdb/pebble/v2", []string{"internal/spool", "internal/hub", "internal/gateway", "internal/edge", "internal/translate"}},
+	{"github.com/cockroachdb/pebble/v2", []string{"internal/disk", "internal/spool", "internal/hub", "internal/gateway", "internal/edge", "internal/translate"}},
 	{"github.com/eclipse/paho.mqtt.golang", []string{"internal/upstream", "internal/mqttbridge", "internal/demo"}},
 	{"github.com/coder/websocket", []string{"internal/tlsx", "internal/webhead", "internal/upstream", "internal/edge"}},
 	{"github.com/spf13/cobra", []string{"internal/cli"}},

@@ -47,7 +47,7 @@ var rooms = [][]string{
 	{"internal/topic", "internal/amqpmsg"},
 	{"internal/iottest"},
 	{"internal/sas"},
-	{"internal/atomicfile"},
+	{"internal/atomicfile", "internal/disk"},
 	{"internal/leafwire", "internal/conffile"},
 	{"internal/hub/code"}, // a vocabulary of errors, for the hub and for clients of one
 	{"internal/archtest", "internal/transcript"},

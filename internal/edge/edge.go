@@ -164,7 +164,7 @@ func (e *Edge) openGateway() error {
 		Parent:   e.parent,
 		Spool:    e.spool,
 		Dir:      e.cfg.DataDir,
-		State:    e.sessions.db,
+		State:    e.sessions.db.DB,
 		Roots:    devices.current,
 		TTL:      e.cfg.Storage.TimeToLive,
 		MaxBytes: e.cfg.Storage.MaxBytes,

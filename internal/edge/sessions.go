@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/disk"
 	"sluice/internal/mqtthead"
 	"sluice/iot"
 )
@@ -17,8 +17,7 @@ import (
 // sessions keeps the subscriptions of MQTT clients on disk. It implements
 // [mqtthead.Sessions]; concurrent calls of Save share an fsync.
 type sessions struct {
-	db  *pebble.DB
-	log pebbleLog
+	db *disk.DB
 }
 
 var _ mqtthead.Sessions = (*sessions)(nil)
@@ -26,24 +25,11 @@ var _ mqtthead.Sessions = (*sessions)(nil)
 // openSessions opens the store in dir. fatal is called if its disk fails in a way
 // after which it must not be used.
 func openSessions(dir string, log *slog.Logger, fatal func(error)) (*sessions, error) {
-	s := &sessions{log: pebbleLog{log, fatal}}
-	if err := makePrivate(dir); err != nil {
+	db, err := disk.OpenDB(dir, disk.Config{Name: "MQTT sessions", Log: log, Fatal: fatal, MaxOpenFiles: 32})
+	if err != nil {
 		return nil, err
 	}
-	cache := pebble.NewCache(1 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{
-		Cache:              cache,
-		Logger:             s.log,
-		FormatMajorVersion: pebble.FormatValueSeparation,
-		MemTableSize:       512 << 10,
-		MaxOpenFiles:       32,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open MQTT sessions %s: %w", dir, err)
-	}
-	s.db = db
-	return s, nil
+	return &sessions{db: db}, nil
 }
 
 // Load implements [mqtthead.Sessions].
@@ -80,27 +66,4 @@ func (s *sessions) Save(ctx context.Context, id iot.Identity, subs mqtthead.Subs
 	return nil
 }
 
-func (s *sessions) close() error {
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("close MQTT sessions: %w", err)
-	}
-	return nil
-}
-
-// pebbleLog passes the storage's messages on.
-type pebbleLog struct {
-	log   *slog.Logger
-	fatal func(error)
-}
-
-func (pebbleLog) Infof(string, ...any) {}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.log.Warn("MQTT sessions: storage", "message", fmt.Sprintf(format, args...))
-}
-
-// Fatalf is expected not to return: it ends the goroutine.
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.fatal(fmt.Errorf("MQTT sessions: storage: "+format, args...))
-	runtime.Goexit()
-}
+func (s *sessions) close() error { return s.db.Close() }

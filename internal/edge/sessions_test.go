@@ -1,12 +1,10 @@
 package edge
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 
 	"sluice/internal/mqtthead"
@@ -73,21 +71,6 @@ func TestSameSubscriptionsAreNotWrittenAgain(t *testing.T) {
 	}
 	if after := s.db.Metrics().WAL.BytesIn; after != before {
 		t.Errorf("%d bytes were written", after-before)
-	}
-}
-
-// The storage does not expect its word of a disk's failure to return.
-func TestF3_FailureOfTheSessionsDiskIsFatal(t *testing.T) {
-	var got error
-	log := pebbleLog{slog.New(slog.DiscardHandler), func(err error) { got = err }}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		log.Fatalf("sync: %w", syscall.EIO)
-		t.Error("it returned")
-	})
-	wg.Wait()
-	if !errors.Is(got, syscall.EIO) {
-		t.Errorf("fatal was told %v", got)
 	}
 }
 

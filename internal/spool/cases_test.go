@@ -238,7 +238,7 @@ func TestF7_AFileSystemThatBecomesReadOnly(t *testing.T) {
 			t.Error("a record was acknowledged that cannot have been written")
 		}
 		late <- err
-	case <-time.After(5 * retryEvery):
+	case <-time.After(500 * time.Millisecond):
 	}
 	if got := texts(read(t, acquire(t, s.Queue("q")), 20)); got != strings.Join(acked, " ") {
 		t.Errorf("while it was read-only: read %q", got)

@@ -3,6 +3,8 @@ package spool
 import (
 	"errors"
 	"fmt"
+
+	"sluice/internal/disk"
 )
 
 var (
@@ -25,22 +27,8 @@ var (
 )
 
 // A FatalError says that the disk failed in a way after which nothing that the
-// store would say could be trusted. Whether the entries at hand are stored is
-// unknown. The process should exit; the next [Open] recovers.
-type FatalError struct {
-	Op   string // what was being done: "write", "sync", "commit"
-	File string // path, if the failure is one file's
-	Err  error
-}
-
-func (e *FatalError) Error() string {
-	if e.File == "" {
-		return fmt.Sprintf("spool: %s failed: %v", e.Op, e.Err)
-	}
-	return fmt.Sprintf("spool: %s of %s failed: %v", e.Op, e.File, e.Err)
-}
-
-func (e *FatalError) Unwrap() error { return e.Err }
+// store would say could be trusted.
+type FatalError = disk.FatalError
 
 // A LockedError says that another process has the store open.
 type LockedError struct {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sluice/internal/disk"
 )
 
 // Open opens the store in dir, and makes it when dir does not exist (its parent
@@ -30,8 +32,7 @@ func Open(dir string, opt Options) (*Store, error) {
 		failed: make(chan struct{}),
 	}
 	s.lifetime, s.end = context.WithCancel(context.Background())
-	s.fs = &diskFS{FS: opt.FS, real: vfs.Root(opt.FS) == vfs.Default, fail: s.fail, ending: s.lifetime.Done()}
-	s.fs.full = s.space.spent
+	s.fs = disk.New(opt.FS, disk.Options{Full: s.space.spent, Fail: s.fail, Ending: s.lifetime.Done()})
 	s.inbox.init(opt.MaxPendingBytes)
 	s.commit.init(opt)
 	s.dead.maxLetters, s.dead.maxBytes = opt.MaxDead, opt.MaxDeadBytes
@@ -81,7 +82,7 @@ func (c *committer) init(opt Options) {
 }
 
 func (s *Store) open() (err error) {
-	h := home{fs: s.fs, dir: s.dir, real: s.fs.real}
+	h := home{fs: s.fs, dir: s.dir, real: s.fs.Real()}
 	if s.unlock, err = h.enter(); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const checkEvery = 100 * time.Millisecond
 // given up when a write finds none, so that draining, which needs a little space
 // before it frees any, can go on.
 type space struct {
-	fs      vfs.FS // without the diskFS around it
+	fs      vfs.FS // without the disk.FS around it
 	dir     string
 	log     *slog.Logger
 	minFree int64

@@ -8,13 +8,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// disk is a file system with so much space left.
-type disk struct {
+// freeSpace is a file system with so much space left.
+type freeSpace struct {
 	vfs.FS
 	free uint64
 }
 
-func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+func (d *freeSpace) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: d.free}, nil
 }
 
@@ -24,7 +24,7 @@ func TestF1_TheSpaceOfTheBallastIsNotForAppends(t *testing.T) {
 	const ballast = 64 << 10
 	for _, minFree := range []int64{-1, 4096} {
 		least := uint64(max(0, minFree))
-		d := &disk{FS: vfs.NewMem(), free: 1 << 20}
+		d := &freeSpace{FS: vfs.NewMem(), free: 1 << 20}
 		sp := &space{fs: d, log: slog.New(slog.DiscardHandler), minFree: minFree, ballast: ballast}
 		refuses := func(free uint64) bool {
 			d.free, sp.checked = free, time.Time{}

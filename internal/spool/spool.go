@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sluice/internal/disk"
 )
 
 // Options are the knobs of a store. The zero value is a good store for an edge
@@ -44,7 +46,7 @@ type Store struct {
 	dir string
 	opt Options
 	log *slog.Logger
-	fs  *diskFS
+	fs  *disk.FS
 	db  *pebble.DB
 
 	unlock func() error

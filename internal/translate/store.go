@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/atomicfile"
+	"sluice/internal/disk"
 	"sluice/internal/spool"
 )
 
@@ -21,6 +22,8 @@ import (
 type Store struct {
 	Kept  *spool.Store
 	State *pebble.DB
+
+	leaves *disk.DB // State's
 }
 
 // OpenStore opens the directory of a module, and makes it if it does not exist; its
@@ -32,51 +35,33 @@ func OpenStore(dir string, log *slog.Logger, fatal func(error)) (*Store, error) 
 			return nil, fmt.Errorf("translate: %w", err)
 		}
 	}
-	return openStore(dir, nil, spool.Options{Logger: log, Fatal: fatal})
+	return openStore(dir, spool.Options{Logger: log, Fatal: fatal})
 }
 
 // OpenStoreIn is OpenStore in a file system, for tests of what its crashes leave.
 func OpenStoreIn(files vfs.FS, dir string, log *slog.Logger, fatal func(error)) (*Store, error) {
-	for _, private := range []string{dir, files.PathJoin(dir, "leaves")} {
-		if err := makeIn(files, private); err != nil {
-			return nil, fmt.Errorf("translate: %w", err)
-		}
+	if err := disk.New(files, disk.Options{}).MakeDir(dir); err != nil {
+		return nil, fmt.Errorf("translate: %w", err)
 	}
-	return openStore(dir, files, spool.Options{Logger: log, Fatal: fatal, FS: files, MinFree: -1, BallastBytes: -1})
+	return openStore(dir, spool.Options{Logger: log, Fatal: fatal, FS: files, MinFree: -1, BallastBytes: -1})
 }
 
-// makeIn makes a directory, whose existence survives a crash.
-func makeIn(files vfs.FS, dir string) error {
-	if err := files.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	parent, err := files.OpenDir(files.PathDir(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
-}
-
-func openStore(dir string, files vfs.FS, opt spool.Options) (*Store, error) {
-	state := filepath.Join(dir, "leaves")
+func openStore(dir string, opt spool.Options) (*Store, error) {
 	kept, err := spool.Open(filepath.Join(dir, "kept"), opt)
 	if err != nil {
 		return nil, fmt.Errorf("translate: %w", err)
 	}
-	cache := pebble.NewCache(2 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(state, &pebble.Options{
-		FS: files, Cache: cache, MemTableSize: 1 << 20, MaxOpenFiles: 64,
-		FormatMajorVersion: pebble.FormatValueSeparation, Logger: pebbleLog{opt.Logger, opt.Fatal},
+	leaves, err := disk.OpenDB(filepath.Join(dir, "leaves"), disk.Config{
+		Name: "leaves", Log: opt.Logger, FS: opt.FS, Fatal: opt.Fatal, CacheBytes: 2 << 20, MemTableBytes: 1 << 20,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("translate: open %s: %w", state, err), kept.Close())
+		return nil, errors.Join(fmt.Errorf("translate: %w", err), kept.Close())
 	}
-	return &Store{Kept: kept, State: db}, nil
+	return &Store{Kept: kept, State: leaves.DB, leaves: leaves}, nil
 }
 
 // Close closes both.
-func (s *Store) Close() error { return errors.Join(s.Kept.Close(), s.State.Close()) }
+func (s *Store) Close() error { return errors.Join(s.Kept.Close(), s.leaves.Close()) }
 
 // makePrivate makes a directory for its owner alone, or checks that it is one.
 func makePrivate(dir string) error {
@@ -95,23 +80,4 @@ func makePrivate(dir string) error {
 		return fmt.Errorf("directory %s is open to others (mode %04o); set it to 0700", dir, info.Mode().Perm())
 	}
 	return nil
-}
-
-// A pebbleLog passes on what the database says. What it cannot survive ends the
-// process.
-type pebbleLog struct {
-	log   *slog.Logger
-	fatal func(error)
-}
-
-func (pebbleLog) Infof(string, ...any) {}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.log.Warn("leaves: storage", "message", fmt.Sprintf(format, args...))
-}
-
-// Fatalf is expected not to return: it ends the goroutine.
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.fatal(fmt.Errorf("translate: storage: "+format, args...))
-	runtime.Goexit()
 }

@@ -2,26 +2,13 @@ package eventlog
 
 import (
 	"fmt"
+
+	"sluice/internal/disk"
 )
 
 // A FatalError says that the disk failed in a way after which nothing that the
-// log would say could be trusted. Whether the events at hand are stored is
-// unknown. The process should exit; the next [Open] recovers.
-type FatalError struct {
-	Op   string // what was being done: "write", "sync", "commit"
-	File string // path, if the failure is one file's
-	Err  error
-}
-
-func (e *FatalError) Error() string {
-	if e.File == "" {
-		return fmt.Sprintf("eventlog: %s failed: %v", e.Op, e.Err)
-	}
-	return fmt.Sprintf("eventlog: %s of %s failed: %v", e.Op, e.File, e.Err)
-}
-
-// Unwrap returns the disk's error.
-func (e *FatalError) Unwrap() error { return e.Err }
+// log would say could be trusted.
+type FatalError = disk.FatalError
 
 // A DamagedError says that stored bytes are not those that were written, or are
 // gone. Nothing was changed.

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"sluice/internal/atomicfile"
+	"sluice/internal/disk"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
 	"sluice/internal/hub/documents"
@@ -28,7 +26,7 @@ import (
 
 // store is what the hub keeps on disk.
 type store struct {
-	state    *pebble.DB
+	state    *disk.DB
 	registry storage.Identities
 	twins    storage.Twins
 	commands storage.Commands
@@ -49,7 +47,10 @@ const marker = "hub-id"
 
 // stateCache is how much of identities and twins stays in memory for queries, which
 // read all of them.
-const stateCache = 64 << 20
+const (
+	stateCache    = 64 << 20
+	stateMemTable = 4 << 20
+)
 
 func openStore(cfg *Config) (s *store, err error) {
 	if err := claim(cfg.Dir); err != nil {
@@ -61,16 +62,19 @@ func openStore(cfg *Config) (s *store, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	s.state, err = pebble.Open(filepath.Join(cfg.Dir, "state"), &pebble.Options{CacheSize: stateCache, Logger: pebbleLog{cfg.Log}})
+	s.state, err = disk.OpenDB(filepath.Join(cfg.Dir, "state"), disk.Config{
+		Name: "hub state", Log: cfg.Log, Fatal: func(err error) { s.failed(err, cfg) },
+		CacheBytes: stateCache, MemTableBytes: stateMemTable, MaxOpenFiles: 1000,
+	})
 	if err != nil {
-		return s, fmt.Errorf("hub: open state in %s: %w%s", cfg.Dir, err, lockAdvice(err))
+		return s, fmt.Errorf("hub: %w%s", err, lockAdvice(err))
 	}
-	if s.registry, err = registry.Open(s.state, registry.Options{Now: cfg.Now}); err != nil {
+	if s.registry, err = registry.Open(s.state.DB, registry.Options{Now: cfg.Now}); err != nil {
 		return s, err
 	}
-	s.docs = documents.New(s.state)
-	s.twins = twins.New(s.state, cfg.Now)
-	s.commands, err = commands.Open(s.state, commands.Options{Generation: s.registry.Generation, Now: cfg.Now, Log: cfg.Log})
+	s.docs = documents.New(s.state.DB)
+	s.twins = twins.New(s.state.DB, cfg.Now)
+	s.commands, err = commands.Open(s.state.DB, commands.Options{Generation: s.registry.Generation, Now: cfg.Now, Log: cfg.Log})
 	if err != nil {
 		return s, err
 	}
@@ -164,21 +168,4 @@ func (s *store) close() error {
 		s.state = nil
 	}
 	return errors.Join(errs...)
-}
-
-// pebbleLog passes on what the database has to say: nothing, unless it is an
-// error.
-type pebbleLog struct{ log *slog.Logger }
-
-func (pebbleLog) Infof(string, ...any) {}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.log.Error("hub state: " + fmt.Sprintf(format, args...))
-}
-
-// Fatalf is the end: the database can go on no longer, and says so before it
-// would write something wrong.
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.log.Error("hub state: the disk failed, stopping: " + fmt.Sprintf(format, args...))
-	os.Exit(1)
 }

@@ -1,4 +1,4 @@
-package spool
+package disk
 
 import "golang.org/x/sys/unix"
 

@@ -1,4 +1,4 @@
-package spool
+package disk
 
 import (
 	"errors"
@@ -7,34 +7,32 @@ import (
 	"testing"
 )
 
-// The log is as long as it will become from its second write on, and a store that
+// The log is as long as it will become from its second write on, and a database that
 // ended without closing it is opened with all that was written.
 func TestD5_ALogThatIsLongerThanWhatIsInIt(t *testing.T) {
-	dir := t.TempDir()
-	if err := allocates(dir); err != nil {
+	dir := filepath.Join(t.TempDir(), "db")
+	if err := allocates(filepath.Dir(dir)); err != nil {
 		t.Skipf("this file system does not allocate: %v", err)
 	}
-	s := open(t, dir, Options{})
-	for _, data := range []string{"one", "two", "three"} {
-		put(t, s, entry("q", "a", 0, data))
+	db := open(t, dir, Config{})
+	for _, key := range []string{"one", "two", "three"} {
+		set(t, db, key)
 	}
-	logs, err := filepath.Glob(filepath.Join(dir, "*", "*.log"))
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil || len(logs) != 1 {
 		t.Fatalf("logs %v, %v", logs, err)
 	}
 	switch info, err := os.Stat(logs[0]); {
 	case err != nil:
 		t.Fatal(err)
-	case info.Size() < memTableSize:
+	case info.Size() < 512<<10:
 		t.Errorf("the log is %d bytes long", info.Size())
 	}
 	killed := filepath.Join(t.TempDir(), "killed")
 	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if got := texts(read(t, acquire(t, open(t, killed, Options{}).Queue("q")), 9)); got != "one two three" {
-		t.Errorf("the next store has %q", got)
-	}
+	has(t, open(t, killed, Config{}), "one", "two", "three")
 }
 
 func allocates(dir string) error {

@@ -1,4 +1,4 @@
-package spool
+package disk
 
 import (
 	"errors"
@@ -20,20 +20,33 @@ const (
 	tablePatience = time.Second
 )
 
-// A diskFS is the file system under Pebble. It keeps a full disk from Pebble,
-// which would end the process: the write waits until there is space. It takes
-// any other failure of a write or a sync as final, before Pebble can try again.
-// New files are for the owner's eyes only.
-type diskFS struct {
-	vfs.FS
-	real bool // files are the operating system's
-
-	full   func()            // called when a write found no space
-	fail   func(*FatalError) // called when a write or sync failed
-	ending <-chan struct{}   // closed when waiting for space is to stop
+// Options are who is told of the disk's troubles.
+type Options struct {
+	Full   func()            // a write found no space, and waits; nil: nobody is told
+	Fail   func(*FatalError) // a write or a sync failed; it may be called again
+	Ending <-chan struct{}   // closed when waiting for space is to stop; nil: never
 }
 
-func (fs *diskFS) Unwrap() vfs.FS { return fs.FS }
+// An FS is the file system under a database. See the package for what it is good for.
+type FS struct {
+	vfs.FS
+	opt Options
+}
+
+// New returns an FS over another. With the operating system's below, it sees to
+// permissions, and logs have their length before they are written.
+func New(below vfs.FS, opt Options) *FS {
+	if opt.Full == nil {
+		opt.Full = func() {}
+	}
+	return &FS{FS: below, opt: opt}
+}
+
+// Real reports whether the files are the operating system's.
+func (fs *FS) Real() bool { return vfs.Root(fs.FS) == vfs.Default }
+
+// Unwrap returns the file system below.
+func (fs *FS) Unwrap() vfs.FS { return fs.FS }
 
 // noSpace reports whether err passes when someone makes room.
 func noSpace(err error) bool {
@@ -46,21 +59,21 @@ func passing(err error) bool {
 
 // attempt runs f until it does not fail for want of space, or patience with this
 // file ends.
-func (fs *diskFS) attempt(name string, f func() error) error {
+func (fs *FS) attempt(name string, f func() error) error {
 	var waited time.Duration
 	for {
 		err := f()
 		if err == nil || !noSpace(err) {
 			return err
 		}
-		fs.full()
+		fs.opt.Full()
 		if isTable(name) && waited >= tablePatience {
 			return err
 		}
 		select {
 		case <-time.After(retryEvery):
 			waited += retryEvery
-		case <-fs.ending:
+		case <-fs.opt.Ending:
 			return err
 		}
 	}
@@ -74,7 +87,7 @@ func isTable(name string) bool {
 func isLog(name string) bool { return filepath.Ext(name) == ".log" }
 
 // open wraps a file that make opens for writing.
-func (fs *diskFS) open(name string, make func() (vfs.File, error)) (vfs.File, error) {
+func (fs *FS) open(name string, make func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
 	err := fs.attempt(name, func() (err error) {
 		f, err = make()
@@ -83,31 +96,46 @@ func (fs *diskFS) open(name string, make func() (vfs.File, error)) (vfs.File, er
 	if err != nil {
 		return nil, err
 	}
-	if fs.real {
+	if fs.Real() {
 		if err := os.Chmod(name, 0o600); err != nil {
 			_ = f.Close() // the chmod's error says more
 			return nil, err
 		}
 	}
-	return &diskFile{File: f, fs: fs, name: name}, nil
+	return &file{File: f, fs: fs, name: name}, nil
 }
 
-func (fs *diskFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+// Create makes a file, waiting for space.
+func (fs *FS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := fs.settleBefore(name); err != nil {
 		return nil, err
 	}
 	return fs.open(name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
 
-func (fs *diskFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+// OpenReadWrite opens a file for writing, waiting for space.
+func (fs *FS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return fs.open(name, func() (vfs.File, error) { return fs.FS.OpenReadWrite(name, c, opts...) })
 }
 
-func (fs *diskFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+// ReuseForWrite makes a file of an old one, waiting for space.
+func (fs *FS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return fs.open(to, func() (vfs.File, error) { return fs.FS.ReuseForWrite(from, to, c) })
 }
 
-func (fs *diskFS) Remove(name string) error {
+// Lock takes a file that says that the directory is in use.
+func (fs *FS) Lock(name string) (io.Closer, error) {
+	lock, err := fs.FS.Lock(name)
+	if err == nil && fs.Real() {
+		if err = os.Chmod(name, 0o600); err != nil {
+			_ = lock.Close() // the chmod's error says more
+		}
+	}
+	return lock, err
+}
+
+// Remove removes a file.
+func (fs *FS) Remove(name string) error {
 	if err := fs.settleBefore(name); err != nil {
 		return err
 	}
@@ -119,11 +147,16 @@ func (fs *diskFS) Remove(name string) error {
 // the end: on a file system that does not keep the order of such operations, a
 // power cut could leave a marker without its manifest, or no marker at all, and
 // the store could not be opened.
-func (fs *diskFS) settleBefore(name string) error {
+func (fs *FS) settleBefore(name string) error {
 	if !strings.HasPrefix(fs.PathBase(name), "marker.") {
 		return nil
 	}
-	d, err := fs.OpenDir(fs.PathDir(name))
+	return fs.SyncDir(fs.PathDir(name))
+}
+
+// SyncDir makes durable which files a directory has.
+func (fs *FS) SyncDir(dir string) error {
+	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -131,36 +164,59 @@ func (fs *diskFS) settleBefore(name string) error {
 	return d.Sync()
 }
 
+// MakeDir makes a directory, durably, for its owner alone; its parent must exist. One
+// that exists is closed to others.
+func (fs *FS) MakeDir(dir string) error {
+	if info, err := fs.Stat(dir); err == nil && info.IsDir() {
+		if fs.Real() && info.Mode().Perm()&0o077 != 0 {
+			return os.Chmod(dir, 0o700)
+		}
+		return nil
+	}
+	parent := fs.PathDir(dir)
+	if _, err := fs.Stat(parent); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return fs.SyncDir(parent)
+}
+
 // OpenDir opens a directory, for its sync.
-func (fs *diskFS) OpenDir(name string) (vfs.File, error) {
+func (fs *FS) OpenDir(name string) (vfs.File, error) {
 	f, err := fs.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{File: f, fs: fs, name: name}, nil
+	return &file{File: f, fs: fs, name: name}, nil
 }
 
-func (fs *diskFS) Rename(from, to string) error {
+// Rename waits for space, as a directory may need some.
+func (fs *FS) Rename(from, to string) error {
 	return fs.attempt(to, func() error { return fs.FS.Rename(from, to) })
 }
 
-func (fs *diskFS) Link(from, to string) error {
+// Link waits for space, as a directory may need some.
+func (fs *FS) Link(from, to string) error {
 	return fs.attempt(to, func() error { return fs.FS.Link(from, to) })
 }
 
-func (fs *diskFS) MkdirAll(dir string, _ os.FileMode) error {
+// MkdirAll makes directories for the owner alone, waiting for space; the mode asked for
+// does not count.
+func (fs *FS) MkdirAll(dir string, _ os.FileMode) error {
 	return fs.attempt(dir, func() error { return fs.FS.MkdirAll(dir, 0o700) })
 }
 
-// A diskFile is a file or directory open for writing.
-type diskFile struct {
+// A file is a file or directory open for writing.
+type file struct {
 	vfs.File
-	fs   *diskFS
+	fs   *FS
 	name string
 }
 
 // Write writes all of p: short writes and interruptions are gone on with.
-func (f *diskFile) Write(p []byte) (written int, err error) {
+func (f *file) Write(p []byte) (written int, err error) {
 	err = f.fs.attempt(f.name, func() error {
 		for written < len(p) {
 			n, err := f.File.Write(p[written:])
@@ -174,15 +230,15 @@ func (f *diskFile) Write(p []byte) (written int, err error) {
 	return written, f.judge("write", err)
 }
 
-func (f *diskFile) Sync() error {
+func (f *file) Sync() error {
 	return f.sync(f.File.Sync)
 }
 
-func (f *diskFile) SyncData() error {
+func (f *file) SyncData() error {
 	return f.sync(f.File.SyncData)
 }
 
-func (f *diskFile) SyncTo(length int64) (full bool, err error) {
+func (f *file) SyncTo(length int64) (full bool, err error) {
 	err = f.sync(func() (err error) {
 		full, err = f.File.SyncTo(length)
 		return err
@@ -190,7 +246,7 @@ func (f *diskFile) SyncTo(length int64) (full bool, err error) {
 	return full, err
 }
 
-func (f *diskFile) sync(do func() error) error {
+func (f *file) sync(do func() error) error {
 	err := do()
 	for passing(err) {
 		err = do()
@@ -200,9 +256,9 @@ func (f *diskFile) sync(do func() error) error {
 
 // Preallocate is a favour: a disk without room for it may still have room for
 // what is written.
-func (f *diskFile) Preallocate(offset, length int64) error {
+func (f *file) Preallocate(offset, length int64) error {
 	grow := f.File.Preallocate
-	if f.fs.real && isLog(f.name) {
+	if f.fs.Real() && isLog(f.name) {
 		grow = f.lengthen
 	}
 	if err := grow(offset, length); !noSpace(err) {
@@ -216,7 +272,7 @@ func (f *diskFile) Preallocate(offset, length int64) error {
 // changes nothing but its data, so that its sync need not wait for the metadata to
 // reach the disk too: it takes two thirds of the time. The log's reader takes the
 // zeros after what was written for its end, as after a log that is used again.
-func (f *diskFile) lengthen(offset, length int64) error {
+func (f *file) lengthen(offset, length int64) error {
 	err := fallocate(f.Fd(), offset, length)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return f.File.Preallocate(offset, length)
@@ -226,9 +282,9 @@ func (f *diskFile) lengthen(offset, length int64) error {
 
 // judge makes a failure final. After a failed fsync the kernel may have dropped
 // the data and call the next one good, so there is no trying again.
-func (f *diskFile) judge(op string, err error) error {
+func (f *file) judge(op string, err error) error {
 	if err != nil && !(op == "write" && noSpace(err)) {
-		f.fs.fail(&FatalError{Op: op, File: f.name, Err: err})
+		f.fs.opt.Fail(&FatalError{Op: op, File: f.name, Err: err})
 	}
 	return err
 }
