@@ -92,7 +92,7 @@ start_gateway() {
 		connection_string = "$edge"
 		[sluice]
 		data_dir = "$WORK/gateway"
-		log_level = "warn"
+		log_level = "${LOG_LEVEL:-warn}"
 		[sluice.listen]
 		address = "$GATEWAY"
 		mqtt_port = $PORT
