@@ -118,7 +118,7 @@ func TestL2_OfManyLoginsOfOneIdentityOneSurvives(t *testing.T) {
 		wg.Wait()
 		alive := 0
 		for _, c := range conns {
-			_ = c.SetDeadline(time.Now().Add(time.Second)) // of an open connection
+			_ = c.SetDeadline(time.Now().Add(patience)) // of an open connection
 			if _, err := c.Write(pingreq); err == nil {
 				if kind, _, err := readPacket(c.in); err == nil && kind == typePong {
 					alive++
@@ -161,7 +161,7 @@ func TestL3_AFloodOfConnectionsDoesNotDisturbThoseWhoAreIn(t *testing.T) {
 		for _, c := range conns {
 			_ = c.Close() // nothing was said
 		}
-		if during > max(3*before, 300*time.Millisecond) || s.logins() != logins {
+		if during > max(3*before, time.Second) || s.logins() != logins {
 			t.Error("those who were in noticed")
 		}
 		s.progress(50)
@@ -278,8 +278,8 @@ func descriptors(n int) option {
 	return func(p *plan) { p.wrap = []string{"sh", "-c", "ulimit -n " + itoa(n) + `; exec "$@"`, "sh"} }
 }
 
-// The time is compared with that of this disk, measured between the messages, so
-// that a busy machine slows both.
+// The time is compared with that of this disk and of a question and its answer,
+// measured between the messages, so that a busy machine slows all of them.
 func TestD16_ALoneMessageDoesNotWaitForCompany(t *testing.T) {
 	s := newSite(t, nil)
 	c, err := s.idle.connect(t.Context())
@@ -288,12 +288,15 @@ func TestD16_ALoneMessageDoesNotWaitForCompany(t *testing.T) {
 	f, err := os.Create(s.path("probe"))
 	s.must(err)
 	defer f.Close() //nolint:errcheck // what it holds is worth nothing
-	var syncs, acks []time.Duration
+	var syncs, pings, acks []time.Duration
 	for i := range 200 {
 		began := time.Now()
 		_, err := f.Write(make([]byte, 400))
 		s.must(errors.Join(err, f.Sync()))
 		syncs = append(syncs, time.Since(began))
+		began = time.Now()
+		c.ping(t)
+		pings = append(pings, time.Since(began))
 		began = time.Now()
 		_, err = c.Write(publish(telemetry("idle"), 1, uint16(i+1), []byte("alone"), false))
 		s.must(err)
@@ -303,13 +306,16 @@ func TestD16_ALoneMessageDoesNotWaitForCompany(t *testing.T) {
 		}
 		acks = append(acks, time.Since(began))
 	}
-	slices.Sort(syncs)
-	slices.Sort(acks)
-	fsync, ack := syncs[len(syncs)/2], acks[len(acks)/2]
-	t.Logf("median fsync %v, acknowledgement %v", fsync, ack)
-	if ack > 2*fsync+time.Millisecond {
-		t.Errorf("a lone message is acknowledged after %v; an fsync takes %v", ack, fsync)
+	fsync, ping, ack := median(syncs), median(pings), median(acks)
+	t.Logf("median fsync %v, ping %v, acknowledgement %v", fsync, ping, ack)
+	if ack > 2*(fsync+ping)+time.Millisecond {
+		t.Errorf("a lone message is acknowledged after %v; an fsync takes %v, and a ping %v", ack, fsync, ping)
 	}
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 func TestS8_TheSameTokenFromTwoPlacesTheNewerTakesOver(t *testing.T) {
@@ -322,12 +328,12 @@ func TestS8_TheSameTokenFromTwoPlacesTheNewerTakesOver(t *testing.T) {
 		s.must(err)
 		defer conns[i].Close() //nolint:errcheck // said all it had to
 	}
-	_ = conns[0].SetDeadline(time.Now().Add(usual)) // of an open connection
+	_ = conns[0].SetDeadline(time.Now().Add(patience)) // of an open connection
 	if _, _, err := readPacket(conns[0].in); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the older connection is still there: %v", err)
 	}
 	conns[1].ping(t)
-	if from := "remote=" + conns[0].LocalAddr().String(); !s.gateway.says(usual, "connection ended", "client=idle", from, "connected again") {
+	if from := "remote=" + conns[0].LocalAddr().String(); !s.gateway.says(patience, "connection ended", "client=idle", from, "connected again") {
 		t.Errorf("the log does not say that it was taken over: %s", s.gateway.grep(from))
 	}
 }

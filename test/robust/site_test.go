@@ -406,15 +406,18 @@ func (s *site) keep() string {
 	return dir
 }
 
-// stop asks the gateway to end, which must take less than five seconds and say
-// that all is well.
+// ending is how long a process may take to end when it is asked to. Five seconds
+// are promised, on a machine that does nothing else.
+const ending = 15 * time.Second
+
+// stop asks the gateway to end, which must be soon and say that all is well.
 func (s *site) stop() {
 	s.t.Helper()
 	took, err := s.gateway.end(syscall.SIGTERM)
 	if err != nil {
 		s.t.Errorf("the gateway ended with %v", err)
 	}
-	if took > 5*time.Second {
+	if took > ending {
 		s.t.Errorf("the gateway took %v to end", took)
 	}
 }

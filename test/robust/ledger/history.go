@@ -173,8 +173,8 @@ func (h *history) deliver(r *receipt) error {
 // certainlyRefused reports that every attempt was answered with a refusal.
 func (m *message) certainlyRefused() bool { return m.refused == m.attempts }
 
-// faultBetween finds the first fault in [from, to].
+// faultBetween finds the last fault in [from, to].
 func (h *history) faultBetween(from, to time.Time) (index int, ok bool) {
-	i, _ := slices.BinarySearchFunc(h.faults, from, func(f faultTime, t time.Time) int { return f.at.Compare(t) })
-	return i, i < len(h.faults) && !h.faults[i].at.After(to)
+	after, _ := slices.BinarySearchFunc(h.faults, to.Add(1), func(f faultTime, t time.Time) int { return f.at.Compare(t) })
+	return after - 1, after > 0 && !h.faults[after-1].at.Before(from)
 }
