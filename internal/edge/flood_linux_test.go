@@ -70,8 +70,10 @@ func TestF8_FewDescriptorsAndManyClients(t *testing.T) {
 		sent = append(sent, body)
 		<-every.C
 	}
-	if used := p.cpu() - before; used > time.Since(began)/5 {
-		t.Errorf("%v of processor time in %v", used, time.Since(began))
+	used, took := p.cpu()-before, time.Since(began)
+	t.Logf("%v of processor time in %v", used, took)
+	if used > took/2 { // who asks again and again for what is not there needs all there is
+		t.Error("that is too much")
 	}
 	for _, c := range conns {
 		_ = c.Close()

@@ -39,6 +39,7 @@ func TestS11_BadLoginsFromOneAddress(t *testing.T) {
 		c.Metrics = config.Metrics{Address: "127.0.0.1:0", Wished: true}
 	})
 	s.run(e.Run)
+	s.learned(e) // who comes before fails, and that counts
 	addr := e.MQTTAddr().String()
 	inside := s.connect("pump1", addr, nil)
 	for range 200 {
@@ -74,6 +75,7 @@ func TestS11_ClientsThatDoNoTLSAreLimitedAndLookersAreNot(t *testing.T) {
 	s := newSite(t, "pump1")
 	e := s.open(func(c *config.Config) { c.Limits.FailedLogins, c.Limits.FailedLoginRate = 5, 0.001 })
 	s.run(e.Run)
+	s.learned(e) // who comes before fails, and that counts
 	addr := e.MQTTAddr().String()
 	visit := func(say string) (answered bool) {
 		c, err := net.Dial("tcp", addr)

@@ -26,6 +26,10 @@ import (
 // patience bounds every wait of the tests.
 const patience = 60 * time.Second
 
+// ending is how long a gateway may take to end. Five seconds are promised, on a
+// machine that does nothing else.
+const ending = 15 * time.Second
+
 // A site is a hub, and what a gateway of it needs.
 type site struct {
 	t   *testing.T
@@ -186,6 +190,22 @@ func (s *site) open(change func(*config.Config)) *Edge {
 		s.t.Fatal(err)
 	}
 	return e
+}
+
+// learned waits until the hub has told the gateway whom it serves.
+func (s *site) learned(e *Edge) {
+	s.t.Helper()
+	for late := time.After(patience); ; {
+		err := e.gateway.RefreshScope(s.t.Context())
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-late:
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // trusted is for clients of the gateway, whose root is in its data directory.
