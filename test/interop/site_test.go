@@ -242,7 +242,7 @@ func launch(t *testing.T, name string, cmd *exec.Cmd) *running {
 			select {
 			case err := <-r.gone:
 				r.gone <- err
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 			}
 		}
 		r.end(syscall.SIGKILL)
@@ -305,14 +305,15 @@ func (r *running) end(s os.Signal) error {
 	return err
 }
 
-// stop asks the process to end, which must take less than five seconds.
+// stop asks the process to end, which must be soon: five seconds are promised, on a
+// machine that does nothing else.
 func (r *running) stop() {
 	r.t.Helper()
 	begin := time.Now()
 	if err := r.end(syscall.SIGTERM); err != nil {
 		r.t.Fatalf("%s: %v", r.name, err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 15*time.Second {
 		r.t.Errorf("%s took %v to end", r.name, took)
 	}
 }
