@@ -8,7 +8,7 @@ import (
 
 // testRooms are packages for tests whose names do not say so: those of the others end
 // in "test".
-var testRooms = []string{"internal/transcript", "test"}
+var testRooms = []string{"internal/transcript", "internal/await", "test"}
 
 func forTests(pkg string) bool {
 	for _, room := range testRooms {

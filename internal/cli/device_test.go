@@ -13,11 +13,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
@@ -28,16 +28,8 @@ import (
 // commands find it.
 func startRegistry(t *testing.T, hub string) (dir string, store *registry.Store) {
 	t.Helper()
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: noPebbleLog{}})
+	store, err := registry.Open(dbtest.Open(t, vfs.NewMem()), registry.Options{})
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if store, err = registry.Open(db, registry.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewTLSServer(rest.New(rest.Options{
@@ -48,7 +40,7 @@ func startRegistry(t *testing.T, hub string) (dir string, store *registry.Store)
 	return writeHubData(t, hub, store, server), store
 }
 
-func writeHubData(t *testing.T, hub string, store *registry.Store, server *httptest.Server) (dir string) {
+func writeHubData(t *testing.T, hub string, store storage.Identities, server *httptest.Server) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	c := host.Connections{HostName: hub, Address: server.Listener.Addr().String(), Root: "root.pem", Policies: map[string]string{}}
@@ -67,12 +59,6 @@ func writeHubData(t *testing.T, hub string, store *registry.Store, server *httpt
 	}
 	return dir
 }
-
-type noPebbleLog struct{}
-
-func (noPebbleLog) Infof(string, ...any)              {}
-func (noPebbleLog) Errorf(string, ...any)             {}
-func (noPebbleLog) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // What differs from run to run is shown by name.
 var volatile = []struct {

@@ -11,84 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/await"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/operate"
 	"sluice/internal/sas"
-	"sluice/internal/spool"
 	"sluice/iot"
 )
-
-// A briefHub tells a gateway whom it serves and what their twins are, refuses all
-// messages, and goes away for good when it is told to.
-type briefHub struct {
-	regs []iot.Registration
-
-	mu    sync.Mutex
-	away  bool
-	ended []func(error)
-}
-
-var errBriefHub = iot.Errorf(iot.Unavailable, "test", iot.Identity{}, "the hub is away")
-
-func (h *briefHub) Connect(_ context.Context, _ iot.Credentials, client iot.Client) (iot.Session, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.away {
-		return nil, errBriefHub
-	}
-	h.ended = append(h.ended, client.Ended)
-	return briefSession{}, nil
-}
-
-func (h *briefHub) InScope(context.Context, iot.Credentials, string) (iot.ScopePage, error) {
-	return iot.ScopePage{Identities: h.regs}, nil
-}
-
-// Lookup knows whom InScope names: a device that comes before the gateway has the
-// list is looked up.
-func (h *briefHub) Lookup(_ context.Context, _ iot.Credentials, id iot.Identity) ([]iot.Registration, error) {
-	for _, r := range h.regs {
-		if r.Identity == id {
-			return []iot.Registration{r}, nil
-		}
-	}
-	return nil, iot.Errorf(iot.NotFound, "test", id, "unknown")
-}
-
-func (h *briefHub) leave() {
-	h.mu.Lock()
-	h.away = true
-	ended := h.ended
-	h.ended = nil
-	h.mu.Unlock()
-	for _, f := range ended {
-		f(errBriefHub)
-	}
-}
-
-type briefSession struct{ iot.Session }
-
-func (briefSession) Close() error { return nil }
-
-func (briefSession) DesiredChanges(func(json.RawMessage)) (iot.Subscription, error) {
-	return nil, errBriefHub
-}
-
-func (briefSession) Methods(func(iot.MethodCall, func(iot.MethodResult))) (iot.Subscription, error) {
-	return nil, errBriefHub
-}
-
-func (briefSession) Twin(context.Context) (iot.Twin, error) {
-	return iot.Twin{Desired: json.RawMessage(`{"interval":10}`), DesiredVersion: 4, Reported: json.RawMessage(`{"firmware":"1.4"}`), ReportedVersion: 2}, nil
-}
-
-func (briefSession) Send(_ []iot.Message, done func(error)) {
-	done(iot.Errorf(iot.Invalid, "test", iot.Identity{}, "no"))
-}
 
 // startGateway runs a gateway whose hub has been there and is away: pump-7 is
 // connected, has reported something since, and has two dead letters and a message
@@ -97,23 +29,14 @@ func startGateway(t *testing.T) (dir string) {
 	t.Helper()
 	key, scope := sas.NewKey(), "ms-azure-iot-edge://edge-1"
 	secret := iot.Authentication{Type: iot.AuthSAS, PrimaryKey: key}
-	h := &briefHub{regs: []iot.Registration{
-		{Identity: iot.DeviceIdentity("edge"), Enabled: true, Edge: true, Scope: scope, Auth: secret},
-		{Identity: iot.DeviceIdentity("pump-7"), Enabled: true, ParentScopes: []string{scope}, Auth: secret},
-		{Identity: iot.DeviceIdentity("lamp"), ParentScopes: []string{scope}, Auth: secret},
-	}}
-	store, err := spool.Open("/spool", spool.Options{FS: vfs.NewMem(), BallastBytes: -1, MinFree: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: noPebbleLog{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := gateway.New(gateway.Options{Device: "edge", HubHost: "hub.test", Key: key, Parent: h, Spool: store, State: db, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := gatewaytest.NewParent(
+		iot.Registration{Identity: iot.DeviceIdentity("edge"), Enabled: true, Edge: true, Scope: scope, Auth: secret},
+		iot.Registration{Identity: iot.DeviceIdentity("pump-7"), Enabled: true, ParentScopes: []string{scope}, Auth: secret},
+		iot.Registration{Identity: iot.DeviceIdentity("lamp"), ParentScopes: []string{scope}, Auth: secret},
+	)
+	h.Twin = iot.Twin{Desired: json.RawMessage(`{"interval":10}`), DesiredVersion: 4, Reported: json.RawMessage(`{"firmware":"1.4"}`), ReportedVersion: 2}
+	g, _ := gatewaytest.Start(t, vfs.NewMem(), gateway.Options{Device: "edge", HubHost: "hub.test", Key: key, Parent: h})
+	var err error
 	// The names of sockets are short, and those of a test's directories need not be.
 	if dir, err = os.MkdirTemp("", "gw"); err != nil {
 		t.Fatal(err)
@@ -122,49 +45,30 @@ func startGateway(t *testing.T) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desk := &operate.Desk{Gateway: g, Spool: store, Began: time.Now()}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { g.Run(ctx) })
-	running.Go(func() {
+	desk := &operate.Desk{Gateway: g.Gateway, Spool: g.Spool, Began: time.Now()}
+	stop := await.Run(func(ctx context.Context) {
 		if err := desk.Serve(ctx, l); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-		for _, c := range []interface{ Close() error }{store, db} {
-			if err := c.Close(); err != nil {
-				t.Error(err)
-			}
-		}
+		stop()
 		_ = os.RemoveAll(dir)
 	})
-	visitGateway(t, g, store, h, key)
+	visitGateway(t, g, h, key)
 	return dir
 }
 
 // visitGateway is pump-7 at the gateway, before its hub goes away and after.
-func visitGateway(t *testing.T, g *gateway.Gateway, store *spool.Store, h *briefHub, key iot.Secret) {
+func visitGateway(t *testing.T, g *gatewaytest.Gateway, h *gatewaytest.Parent, key iot.Secret) {
 	t.Helper()
-	until := func(what string, ok func() bool) {
-		t.Helper()
-		for late := time.After(time.Minute); !ok(); {
-			select {
-			case <-late:
-				t.Fatalf("%s: not in time", what)
-			case <-time.After(time.Millisecond):
-			}
-		}
-	}
 	id := iot.DeviceIdentity("pump-7")
 	token, err := sas.Sign(key, sas.Resource{Host: "hub.test", Identity: id}, "", time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var pump iot.Session
-	until("pump-7 is in", func() bool {
+	await.True(t, "pump-7 is in", func() bool {
 		pump, err = g.Connect(t.Context(), iot.Credentials{Identity: id, Token: token}, iot.Client{Protocol: "mqtt", RemoteAddr: "192.0.2.7:4711"})
 		return err == nil
 	})
@@ -182,9 +86,9 @@ func visitGateway(t *testing.T, g *gateway.Gateway, store *spool.Store, h *brief
 	}
 	say(`{"rpm":900}`)
 	say(`{"rpm":901}`)
-	until("two dead letters", func() bool { return store.DeadStats().Letters == 2 })
-	h.leave()
-	until("the hub is away", func() bool { return !g.Online() })
+	await.True(t, "two dead letters", func() bool { return g.Spool.DeadStats().Letters == 2 })
+	h.Leave()
+	await.True(t, "the hub is away", func() bool { return !g.Online() })
 	say(`{"rpm":902}`)
 	if _, err := pump.PatchReported(t.Context(), json.RawMessage(`{"state":"dry"}`)); err != nil {
 		t.Fatal(err)

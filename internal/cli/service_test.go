@@ -1,31 +1,23 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
+	"sluice/internal/await"
 	"sluice/internal/hub"
-	"sluice/internal/hub/commands"
-	"sluice/internal/hub/deploy"
-	"sluice/internal/hub/documents"
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/jobs"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/hubtest"
 	"sluice/internal/hub/rest"
-	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
 	"sluice/iot"
 )
@@ -41,68 +33,26 @@ func atNoon() time.Time { return time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC) }
 // by which commands find it.
 func startHub(t *testing.T) (dir string) {
 	t.Helper()
-	fs := vfs.NewMem()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: noPebbleLog{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := registry.Open(db, registry.Options{Now: atNoon})
-	if err != nil {
-		t.Fatal(err)
-	}
-	events, err := eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	queues, err := commands.Open(db, commands.Options{Generation: store.Generation})
-	if err != nil {
-		t.Fatal(err)
-	}
 	hosts := []string{certificateName}
-	work, err := jobs.Open(documents.New(db), jobs.Options{Now: atNoon})
-	if err != nil {
-		t.Fatal(err)
-	}
-	configurations, err := deploy.Open(documents.New(db), atNoon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := hub.New(hub.Options{
-		Hosts: hosts, Registry: store, Twins: twins.New(db, atNoon), Events: events, Commands: queues,
-		Configurations: configurations, Jobs: work, Now: atNoon,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { h.Run(ctx) })
+	h := hubtest.Open(t, vfs.NewMem(), hub.Options{Hosts: hosts, Now: atNoon})
+	t.Cleanup(await.Run(h.Run))
 	server := httptest.NewTLSServer(rest.New(rest.Options{
-		HostName: certificateName, Registry: store, Auth: &auth.Authenticator{Directory: store, Hosts: hosts}, Hub: h,
+		HostName: certificateName, Registry: h.Devices, Auth: &auth.Authenticator{Directory: h.Devices, Hosts: hosts}, Hub: h.Hub,
 		Log: slog.New(slog.DiscardHandler),
 	}))
-	t.Cleanup(func() {
-		server.Close()
-		cancel()
-		running.Wait()
-		for _, c := range []interface{ Close() error }{events, db} {
-			if err := c.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	if _, err := store.Create(entryNamed("pump-7"), entryNamed("lamp")); err != nil {
+	t.Cleanup(server.Close)
+	if _, err := h.Devices.Create(entryNamed("pump-7"), entryNamed("lamp")); err != nil {
 		t.Fatal(err)
 	}
-	connectPump(t, h, store)
-	return writeHubData(t, certificateName, store, server)
+	connectPump(t, h)
+	return writeHubData(t, certificateName, h.Devices, server)
 }
 
 // connectPump connects pump-7, which answers each method with its name and payload.
-func connectPump(t *testing.T, h *hub.Hub, store *registry.Store) {
+func connectPump(t *testing.T, h *hubtest.Hub) {
 	t.Helper()
 	id := iot.DeviceIdentity("pump-7")
-	e, _ := store.Get(id)
+	e, _ := h.Devices.Get(id)
 	token, err := sas.Sign(e.Auth.PrimaryKey, sas.Resource{Host: certificateName, Identity: id}, "", atNoon().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)

@@ -1,20 +1,19 @@
 package hub
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/await"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/deploy"
@@ -38,10 +37,7 @@ type fixture struct {
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	fs := vfs.NewMem()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := dbtest.Open(t, fs)
 	store, err := registry.Open(db, registry.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -70,24 +66,14 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { h.Run(ctx) })
 	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-		if err := errors.Join(log.Close(), db.Close()); err != nil {
+		if err := log.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(await.Run(h.Run))
 	return &fixture{h, t}
 }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (f *fixture) create(id string, change ...func(*storage.Entry)) storage.Entry {
 	f.t.Helper()

@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/gateway/meter"
 	"sluice/internal/sas"
 	"sluice/internal/spool"
@@ -28,23 +29,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// awayHub is a hub that cannot be reached.
-type awayHub struct{}
-
-var errAway = iot.Errorf(iot.Unavailable, "test", iot.Identity{}, "the hub is away")
-
-func (awayHub) Connect(context.Context, iot.Credentials, iot.Client) (iot.Session, error) {
-	return nil, errAway
-}
-
-func (awayHub) InScope(context.Context, iot.Credentials, string) (iot.ScopePage, error) {
-	return iot.ScopePage{}, errAway
-}
-
-func (awayHub) Lookup(context.Context, iot.Credentials, iot.Identity) ([]iot.Registration, error) {
-	return nil, errAway
-}
-
 // source is a gateway at rest, with key as its secret.
 func source(t testing.TB, key iot.Secret, maxBytes int64) Source {
 	t.Helper()
@@ -53,13 +37,10 @@ func source(t testing.TB, key iot.Secret, maxBytes int64) Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db, away := dbtest.Open(t, vfs.NewMem()), gatewaytest.NewParent()
+	away.Leave()
 	g, err := gateway.New(gateway.Options{
-		Device: "edge", HubHost: "hub.test", Key: key, Parent: awayHub{}, Spool: store, State: db, Dir: t.TempDir(), MaxBytes: maxBytes,
+		Device: "edge", HubHost: "hub.test", Key: key, Parent: away, Spool: store, State: db, Dir: t.TempDir(), MaxBytes: maxBytes,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func TestCommandsAreHandedThroughTheSocket(t *testing.T) {
 		"an unknown field":    `{"timeout":1,"body":"x"}`,
 	} {
 		w := httptest.NewRecorder()
-		(&Desk{Gateway: s.gw, Spool: s.spool}).Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/command?id=pump", strings.NewReader(body)))
+		(&Desk{Gateway: s.gw.Gateway, Spool: s.gw.Spool}).Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/command?id=pump", strings.NewReader(body)))
 		if w.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d %s, want 400", name, w.Code, w.Body)
 		}

@@ -13,15 +13,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"sluice/internal/await"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/sas"
 	"sluice/internal/spool"
 	"sluice/iot"
@@ -29,80 +29,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A hub tells a gateway whom it may serve, and goes away when it is told to.
-type hub struct {
-	regs []iot.Registration
-
-	mu    sync.Mutex
-	away  bool
-	ended []func(error)
-}
-
-var errAway = iot.Errorf(iot.Unavailable, "test", iot.Identity{}, "the hub is away")
-
-func (h *hub) Connect(_ context.Context, _ iot.Credentials, client iot.Client) (iot.Session, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.away {
-		return nil, errAway
-	}
-	h.ended = append(h.ended, client.Ended)
-	return hubSession{}, nil
-}
-
-func (h *hub) InScope(context.Context, iot.Credentials, string) (iot.ScopePage, error) {
-	return iot.ScopePage{Identities: h.regs}, nil
-}
-
-// Lookup knows whom InScope names: a device that comes before the gateway has the
-// list is looked up.
-func (h *hub) Lookup(_ context.Context, _ iot.Credentials, id iot.Identity) ([]iot.Registration, error) {
-	for _, r := range h.regs {
-		if r.Identity == id {
-			return []iot.Registration{r}, nil
-		}
-	}
-	return nil, iot.Errorf(iot.NotFound, "test", id, "unknown")
-}
-
-func (h *hub) goAway() {
-	h.mu.Lock()
-	h.away = true
-	ended := h.ended
-	h.ended = nil
-	h.mu.Unlock()
-	for _, f := range ended {
-		f(errAway)
-	}
-}
-
-// hubSession is the session of a hub that has twins, and takes no messages.
-type hubSession struct{ iot.Session }
-
-func (hubSession) Close() error { return nil }
-
-func (hubSession) DesiredChanges(func(json.RawMessage)) (iot.Subscription, error) {
-	return nil, errAway
-}
-
-func (hubSession) Methods(func(iot.MethodCall, func(iot.MethodResult))) (iot.Subscription, error) {
-	return nil, errAway
-}
-
-func (hubSession) Twin(context.Context) (iot.Twin, error) {
-	return iot.Twin{Desired: json.RawMessage(`{"interval":10}`), DesiredVersion: 4, Reported: json.RawMessage(`{}`), ReportedVersion: 1}, nil
-}
-
-func (hubSession) Send(_ []iot.Message, done func(error)) {
-	done(iot.Errorf(iot.Invalid, "test", iot.Identity{}, "no"))
-}
-
 // A site is a gateway with its socket, and the device pump, which is connected.
 type site struct {
 	t      testing.TB
-	hub    *hub
-	gw     *gateway.Gateway
-	spool  *spool.Store
+	hub    *gatewaytest.Parent
+	gw     *gatewaytest.Gateway
 	device iot.Session
 	client *Client
 	socket string
@@ -111,23 +42,13 @@ type site struct {
 func newSite(t testing.TB) *site {
 	t.Helper()
 	key := sas.NewKey()
-	s := &site{t: t, hub: &hub{regs: []iot.Registration{
-		{Identity: iot.DeviceIdentity("edge"), Enabled: true, Edge: true, Scope: "ms-azure-iot-edge://edge-1", Auth: iot.Authentication{Type: iot.AuthSAS, PrimaryKey: key}},
-		{Identity: iot.DeviceIdentity("pump"), Enabled: true, ParentScopes: []string{"ms-azure-iot-edge://edge-1"}, Auth: iot.Authentication{Type: iot.AuthSAS, PrimaryKey: key}},
-	}}}
-	var err error
-	if s.spool, err = spool.Open("/spool", spool.Options{FS: vfs.NewMem(), BallastBytes: -1, MinFree: -1}); err != nil {
-		t.Fatal(err)
-	}
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	s.gw, err = gateway.New(gateway.Options{Device: "edge", HubHost: "hub.test", Key: key, Parent: s.hub, Spool: s.spool, State: db, Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	secret, scope := iot.Authentication{Type: iot.AuthSAS, PrimaryKey: key}, "ms-azure-iot-edge://edge-1"
+	s := &site{t: t, hub: gatewaytest.NewParent(
+		iot.Registration{Identity: iot.DeviceIdentity("edge"), Enabled: true, Edge: true, Scope: scope, Auth: secret},
+		iot.Registration{Identity: iot.DeviceIdentity("pump"), Enabled: true, ParentScopes: []string{scope}, Auth: secret},
+	)}
+	s.hub.Twin.Desired, s.hub.Twin.DesiredVersion = json.RawMessage(`{"interval":10}`), 4
+	s.gw, _ = gatewaytest.Start(t, vfs.NewMem(), gateway.Options{Device: "edge", HubHost: "hub.test", Key: key, Parent: s.hub})
 	// Unix sockets have short names, and the test's directory need not.
 	short, err := os.MkdirTemp("", "op")
 	if err != nil {
@@ -139,11 +60,8 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desk := &Desk{Gateway: s.gw, Spool: s.spool, Began: time.Now()}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { s.gw.Run(ctx) })
-	wg.Go(func() {
+	desk := &Desk{Gateway: s.gw.Gateway, Spool: s.gw.Spool, Began: time.Now()}
+	stop := await.Run(func(ctx context.Context) {
 		if err := desk.Serve(ctx, l); err != nil {
 			t.Error(err)
 		}
@@ -151,37 +69,22 @@ func newSite(t testing.TB) *site {
 	s.client = Dial(short)
 	t.Cleanup(func() {
 		s.client.Close()
-		cancel()
-		wg.Wait()
-		_ = s.spool.Close()
-		_ = db.Close()
+		stop()
 	})
 	token, err := sas.Sign(key, sas.Resource{Host: "hub.test", Identity: iot.DeviceIdentity("pump")}, "", time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.until("the device is in", func() bool {
-		s.device, err = s.gw.Connect(ctx, iot.Credentials{Identity: iot.DeviceIdentity("pump"), Token: token}, iot.Client{Protocol: "mqtt", RemoteAddr: "192.0.2.1:4000"})
+	await.True(s.t, "the device is in", func() bool {
+		s.device, err = s.gw.Connect(t.Context(), iot.Credentials{Identity: iot.DeviceIdentity("pump"), Token: token}, iot.Client{Protocol: "mqtt", RemoteAddr: "192.0.2.1:4000"})
 		return err == nil
 	})
 	return s
 }
 
-func (s *site) until(what string, ok func() bool) {
-	s.t.Helper()
-	late := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-late:
-			s.t.Fatalf("%s: not in time", what)
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
 func (s *site) goAway() {
-	s.hub.goAway()
-	s.until("offline", func() bool { return !s.gw.Online() })
+	s.hub.Leave()
+	await.True(s.t, "offline", func() bool { return !s.gw.Online() })
 }
 
 func (s *site) send(body string) {
@@ -253,7 +156,7 @@ func TestEdgeHubW9_DeadLettersAreReadSentAgainAndDropped(t *testing.T) {
 	for i := range 5 {
 		s.send(fmt.Sprint("message ", i))
 	}
-	s.until("dead letters", func() bool { return s.spool.DeadStats().Letters == 5 })
+	await.True(s.t, "dead letters", func() bool { return s.gw.Spool.DeadStats().Letters == 5 })
 	list, err := s.client.DeadLetters(ctx, 0, 2)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
@@ -270,7 +173,7 @@ func TestEdgeHubW9_DeadLettersAreReadSentAgainAndDropped(t *testing.T) {
 	if n, err := s.client.Retry(ctx, first.Seq, first.Seq, list[1].Seq); err == nil || n != 1 {
 		t.Errorf("retried %d, %v; want 1, and that the second is not there", n, err)
 	}
-	if n := s.spool.Queue(gateway.UpstreamQueue).Stats().Records; n != 1 {
+	if n := s.gw.Spool.Queue(gateway.UpstreamQueue).Stats().Records; n != 1 {
 		t.Errorf("%d messages wait", n)
 	}
 	if _, err := s.client.DeadLetter(ctx, first.Seq); iot.KindOf(err) != iot.NotFound {
@@ -279,11 +182,11 @@ func TestEdgeHubW9_DeadLettersAreReadSentAgainAndDropped(t *testing.T) {
 	if d, err := s.client.DeadLetter(ctx, rest[0].Seq); err != nil || string(d.Message.Body) != `"message 2"` {
 		t.Errorf("%+v, %v", d, err)
 	}
-	if err := s.client.Drop(ctx, rest[0].Seq, 12345); iot.KindOf(err) != iot.NotFound || s.spool.DeadStats().Letters != 4 {
+	if err := s.client.Drop(ctx, rest[0].Seq, 12345); iot.KindOf(err) != iot.NotFound || s.gw.Spool.DeadStats().Letters != 4 {
 		t.Errorf("dropped one that is not there: %v", err)
 	}
-	if err := s.client.Drop(ctx, rest[0].Seq, rest[1].Seq); err != nil || s.spool.DeadStats().Letters != 2 {
-		t.Errorf("%v, %d left", err, s.spool.DeadStats().Letters)
+	if err := s.client.Drop(ctx, rest[0].Seq, rest[1].Seq); err != nil || s.gw.Spool.DeadStats().Letters != 2 {
+		t.Errorf("%v, %d left", err, s.gw.Spool.DeadStats().Letters)
 	}
 }
 
@@ -373,7 +276,7 @@ func TestH7_WrongRequestsAreRefused(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	s := newSite(f)
 	s.goAway()
-	h := (&Desk{Gateway: s.gw, Spool: s.spool}).Handler()
+	h := (&Desk{Gateway: s.gw.Gateway, Spool: s.gw.Spool}).Handler()
 	for _, seed := range [][3]string{
 		{"status", "", ""}, {"members", "", ""}, {"queues", "", ""}, {"twin", "id=pump", ""}, {"dead", "after=1&max=2", ""}, {"dead/7", "", ""},
 		{"method", "id=pump", `{"name":"reboot","payload":{"a":1},"responseTimeout":5}`},

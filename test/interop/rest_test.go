@@ -14,11 +14,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
 	"sluice/internal/hub/storage"
@@ -124,28 +124,12 @@ func requireServiceSDK(t *testing.T) {
 
 func registryInMemory(t *testing.T) *registry.Store {
 	t.Helper()
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	store, err := registry.Open(db, registry.Options{})
+	store, err := registry.Open(dbtest.Open(t, vfs.NewMem()), registry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return store
 }
-
-// silent is a Pebble logger.
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // rootFile writes the certificate that signed the server's.
 func rootFile(t *testing.T, server *httptest.Server) string {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
@@ -112,7 +113,7 @@ func TestU1_EverythingIsAccountedFor(t *testing.T) {
 			t.Errorf("round %d: a call at the site: %v", round, err)
 		}
 		s.mend()
-		call.ConnectTimeout = patience
+		call.ConnectTimeout = await.Patience
 		if _, err := s.hub.InvokeMethod(t.Context(), leaf, call); err != nil {
 			t.Errorf("round %d: a call of the hub: %v", round, err)
 		}
@@ -128,7 +129,7 @@ func TestU1_EverythingIsAccountedFor(t *testing.T) {
 func (a *account) settled(commands, calls int) {
 	s := a.s
 	s.t.Helper()
-	s.eventually("commands, calls and twins", func() error {
+	await.Success(s.t, "commands, calls and twins", func() error {
 		t, err := s.hub.Twin(leaf)
 		if err != nil {
 			return err

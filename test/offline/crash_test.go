@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
@@ -20,8 +21,7 @@ func newCrashableSite(t *testing.T) *site {
 	s := newSite(t)
 	s.online()
 	s.stop()
-	s.state = vfs.NewCrashableMem()
-	s.disk = s.state
+	s.disk = vfs.NewCrashableMem()
 	s.startGateway()
 	s.online()
 	return s
@@ -29,11 +29,11 @@ func newCrashableSite(t *testing.T) *site {
 
 // crash has the gateway lose its power now, keeping a part of what was not synced.
 func (s *site) crash(percent int, random *rand.Rand) (reopen func()) {
-	clone := s.state.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: random})
+	clone := s.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: random})
 	return func() {
 		s.t.Helper()
 		s.stop() // the other gateway goes on, and nobody looks at what it does
-		s.state, s.disk = clone, clone
+		s.disk = clone
 		s.startGateway()
 	}
 }
@@ -41,11 +41,11 @@ func (s *site) crash(percent int, random *rand.Rand) (reopen func()) {
 // waiting lists what waits in a queue.
 func (s *site) waiting(queue string) (bodies []string) {
 	s.t.Helper()
-	q := s.spool.Queue(queue)
+	q := s.gateway.Spool.Queue(queue)
 	if q.Stats().Records == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), await.Patience)
 	defer cancel()
 	lease, err := q.Acquire(ctx)
 	s.must(err)
@@ -74,7 +74,7 @@ type sender struct {
 
 func (s *site) sendAlways(device iot.Session) *sender {
 	from := &sender{acked: map[string]bool{}, some: make(chan struct{}, 1)}
-	from.stop = run(func(ctx context.Context) {
+	from.stop = await.Run(func(ctx context.Context) {
 		for n := 0; ctx.Err() == nil; n++ {
 			body := fmt.Sprint(n)
 			done := make(chan error, 1)
@@ -251,7 +251,7 @@ func TestEdgeHubW5_W6_WhatIsDeliveredIsGoneAndWhatIsForEverStays(t *testing.T) {
 	s.cut()
 	s.send(device, "", "x")
 	for queue, forEver := range map[string]bool{"modules/filter/in": true, "iothub": false} {
-		lease, err := s.spool.Queue(queue).Acquire(t.Context())
+		lease, err := s.gateway.Spool.Queue(queue).Acquire(t.Context())
 		s.must(err)
 		recs, err := lease.Read(1, 1<<20)
 		s.must(err)
@@ -265,8 +265,8 @@ func TestEdgeHubW5_W6_WhatIsDeliveredIsGoneAndWhatIsForEverStays(t *testing.T) {
 	d := receive(t, s.listen(module, 1))
 	s.must(module.Settle(t.Context(), d.LockToken, iot.Complete))
 	s.events(1)
-	s.eventually("no bytes are stored", func() error {
-		if n := s.spool.Stats().Bytes; n != 0 {
+	await.Success(s.t, "no bytes are stored", func() error {
+		if n := s.gateway.Spool.Stats().Bytes; n != 0 {
 			return fmt.Errorf("%d bytes are", n)
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/code"
 	"sluice/internal/twin"
 	"sluice/iot"
@@ -22,7 +23,7 @@ func TestEdgeHubW12_AConditionThatIsWrongIsReportedAndNothingBreaks(t *testing.T
 	s.stop()
 	_, err := s.hub.PatchTwin(edgeHub, json.RawMessage(wrong), "")
 	s.must(err)
-	s.state = vfs.NewMem() // of a gateway that starts for the first time
+	s.disk = vfs.NewMem() // of a gateway that starts for the first time
 	s.startGateway()
 	s.online()
 	s.deploy(wrong, 400)
@@ -55,7 +56,7 @@ func TestEdgeHubW14_ASubscriberGetsWhatItMissed(t *testing.T) {
 	s.online()
 	device := s.connect(leaf)
 	changes := s.changesOf(device)
-	s.eventually("the twin is known", func() error { return s.knows(leaf) })
+	await.Success(s.t, "the twin is known", func() error { return s.knows(leaf) })
 	s.line.cut()
 	patch(t, s, `{"properties":{"desired":{"interval":20}}}`)
 	s.line.mend()
@@ -88,13 +89,13 @@ func TestEdgeHubW17_AMethodWithoutAnswerIsATimeoutAtTheHub(t *testing.T) {
 	late := make(chan func(iot.MethodResult), 1)
 	_, err := device.Methods(func(_ iot.MethodCall, reply func(iot.MethodResult)) { late <- reply })
 	s.must(err)
-	call := iot.MethodCall{Name: "x", ResponseTimeout: 5e9, ConnectTimeout: patience}
+	call := iot.MethodCall{Name: "x", ResponseTimeout: 5e9, ConnectTimeout: await.Patience}
 	if r, err := s.hub.InvokeMethod(t.Context(), leaf, call); code.Of(err) != code.GatewayTimeout {
 		t.Errorf("a silent device: %+v, %v", r, err)
 	}
 	receive(t, late)(iot.MethodResult{Status: 200}) // W4: too late, and ignored
 	s.must(device.Close())
-	s.eventually("the hub says that nobody is there", func() error {
+	await.Success(s.t, "the hub says that nobody is there", func() error {
 		r, err := s.hub.InvokeMethod(t.Context(), leaf, iot.MethodCall{Name: "x", ResponseTimeout: 5e9})
 		if code.Of(err) != code.DeviceNotOnline {
 			return fmt.Errorf("a device that left: %+v, %w", r, err)
@@ -150,7 +151,7 @@ func TestW2_B10_WhatWasReportedWhileAwayComesToTheSame(t *testing.T) {
 	}
 	s.mend()
 	var after twin.Twin
-	s.eventually("the same is reported at the hub", func() error {
+	await.Success(s.t, "the same is reported at the hub", func() error {
 		after, err = s.hub.Twin(leaf)
 		if err == nil && !after.Reported.Equal(model) {
 			err = fmt.Errorf("%s, want %s", after.Reported.JSON(), model.JSON())

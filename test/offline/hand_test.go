@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
@@ -62,7 +63,7 @@ func TestCommandsOfAnOperator(t *testing.T) {
 	if h := receive(t, second); h.err != nil || h.outcome != iot.Reject || len(outcomes) > 0 {
 		t.Errorf("settled: %+v; left %v", h, outcomes)
 	}
-	s.eventually("settled at the hub", func() error {
+	await.Success(s.t, "settled at the hub", func() error {
 		if s.hub.CommandCount(leaf) > 0 {
 			return errors.New("a command is left")
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/internal/gateway"
 	"sluice/internal/gateway/meter"
 	"sluice/iot"
@@ -79,7 +80,7 @@ func TestEdgeHubW18_AMessageThatGoesRoundIsStoppedAndCounted(t *testing.T) {
 	done := make(chan error, 1)
 	device.Send([]iot.Message{m}, func(err error) { done <- err })
 	s.must(receive(t, done))
-	s.eventually("stopped", func() error {
+	await.Success(s.t, "stopped", func() error {
 		if n := s.gateway.Counts().Looped.Load(); n != 1 {
 			return fmt.Errorf("%d were stopped, want 1", n)
 		}

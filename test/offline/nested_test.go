@@ -3,38 +3,25 @@ package offline
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/await"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/hub/storage"
-	"sluice/internal/spool"
 	"sluice/iot"
 )
 
 // below starts a gateway below another, or below the hub, and returns it with the
 // line between the two.
-func (s *site) below(parent iot.Parent, device storage.Entry) (*gateway.Gateway, *line) {
+func (s *site) below(parent iot.Parent, device storage.Entry) (*gatewaytest.Gateway, *line) {
 	s.t.Helper()
 	name := device.Identity.Device
 	up := &line{Parent: parent, open: map[*lineSession]bool{}}
-	db, err := pebble.Open(name, &pebble.Options{FS: vfs.NewMem(), Logger: silent{}})
-	s.must(err)
-	dir := s.t.TempDir()
-	store, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
-	s.must(err)
-	g, err := gateway.New(gateway.Options{
-		Device: name, HubHost: hostName, Key: device.Auth.PrimaryKey, Parent: up, Spool: store, Dir: dir, State: db,
-	})
-	s.must(err)
-	stop := run(g.Run)
-	s.t.Cleanup(func() {
-		stop()
-		s.must(store.Close())
-		s.must(db.Close())
+	g, _ := gatewaytest.Start(s.t, vfs.NewMem(), gateway.Options{
+		Device: name, HubHost: hostName, Key: device.Auth.PrimaryKey, Parent: up,
 	})
 	return g, up
 }
@@ -43,7 +30,7 @@ func (s *site) below(parent iot.Parent, device storage.Entry) (*gateway.Gateway,
 func TestGatewaysBelowGateways(t *testing.T) {
 	s := newSite(t)
 	scope, parent := "", iot.Parent(s.hub)
-	var lowest *gateway.Gateway
+	var lowest *gatewaytest.Gateway
 	var lines []*line
 	for i := range 3 {
 		device := s.create(leafOf(fmt.Sprint("level-", i), func(e *storage.Entry) {
@@ -56,7 +43,7 @@ func TestGatewaysBelowGateways(t *testing.T) {
 		lowest, up = s.below(parent, device)
 		scope, parent = device.Scope, lowest
 		lines = append(lines, up)
-		s.eventually("online", func() error {
+		await.Success(s.t, "online", func() error {
 			if !lowest.Online() {
 				return fmt.Errorf("level %d is offline", i)
 			}
@@ -85,7 +72,7 @@ func TestGatewaysBelowGateways(t *testing.T) {
 	sub.Grant(1)
 	s.must(s.hub.SendCommand(deep, iot.Message{Body: []byte("down")}))
 	s.must(device.Settle(t.Context(), receive(t, got).LockToken, iot.Complete))
-	s.eventually("settled at the hub", func() error {
+	await.Success(s.t, "settled at the hub", func() error {
 		if n := s.hub.CommandCount(deep); n > 0 {
 			return fmt.Errorf("%d commands left", n)
 		}
@@ -96,7 +83,7 @@ func TestGatewaysBelowGateways(t *testing.T) {
 		go reply(iot.MethodResult{Status: 200, Payload: c.Payload})
 	})
 	s.must(err)
-	r, err := s.hub.InvokeMethod(t.Context(), deep, iot.MethodCall{Name: "x", Payload: json.RawMessage("1"), ConnectTimeout: patience})
+	r, err := s.hub.InvokeMethod(t.Context(), deep, iot.MethodCall{Name: "x", Payload: json.RawMessage("1"), ConnectTimeout: await.Patience})
 	if err != nil || string(r.Payload) != "1" {
 		t.Errorf("method: %+v, %v", r, err)
 	}
@@ -104,7 +91,7 @@ func TestGatewaysBelowGateways(t *testing.T) {
 	if _, err := device.PatchReported(t.Context(), json.RawMessage(`{"depth":3}`)); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("reported", func() error {
+	await.Success(s.t, "reported", func() error {
 		twin, err := s.hub.Twin(deep)
 		if err == nil && string(twin.Reported.JSON()) != `{"depth":3}` {
 			err = fmt.Errorf("reported is %s", twin.Reported.JSON())
@@ -117,13 +104,13 @@ func TestGatewaysBelowGateways(t *testing.T) {
 func TestAScopeEndsAtItsGateway(t *testing.T) {
 	s := newSite(t)
 	s.online()
-	upper, _ := s.devices.Get(iot.DeviceIdentity("edge"))
+	upper, _ := s.hub.Devices.Get(iot.DeviceIdentity("edge"))
 	lower := s.create(leafOf("lower", func(e *storage.Entry) { e.Edge, e.ParentScopes = true, []string{upper.Scope} }))
 	s.create(leafOf("deep", func(e *storage.Entry) { e.ParentScopes = []string{lower.Scope} }))
 	creds := func(id iot.Identity) iot.Credentials { return s.token(id) }
 	hub := iot.ModuleIdentity("lower", iot.EdgeHubModule)
 	var page iot.ScopePage
-	s.eventually("the scope", func() (err error) {
+	await.Success(s.t, "the scope", func() (err error) {
 		page, err = s.gateway.InScope(t.Context(), creds(hub), "")
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/code"
 	"sluice/iot"
 )
@@ -27,7 +28,7 @@ func TestU1_D19_CommandsReachTheDevice(t *testing.T) {
 	s.must(s.hub.SendCommand(leaf, iot.Message{Body: []byte("while it was there")}))
 	second := receive(t, got)
 	s.must(device.Settle(t.Context(), second.LockToken, iot.Reject))
-	s.eventually("settled at the hub", func() error {
+	await.Success(s.t, "settled at the hub", func() error {
 		if n := s.hub.CommandCount(leaf); n > 0 {
 			return fmt.Errorf("%d commands left", n)
 		}
@@ -74,7 +75,7 @@ func TestEdgeHubW16_CommandsOfADeviceThatLeftStayAtTheHub(t *testing.T) {
 func TestMethodsReachTheDevice(t *testing.T) {
 	s := newSite(t)
 	s.online()
-	call := iot.MethodCall{Name: "reboot", Payload: json.RawMessage(`{"in":5}`), ConnectTimeout: patience}
+	call := iot.MethodCall{Name: "reboot", Payload: json.RawMessage(`{"in":5}`), ConnectTimeout: await.Patience}
 	if _, err := s.hub.InvokeMethod(t.Context(), leaf, iot.MethodCall{Name: "reboot"}); code.Of(err) != code.DeviceNotOnline {
 		t.Errorf("nobody there: %v", err)
 	}
@@ -157,7 +158,7 @@ func TestW6_U1_TwinOfflineAndBack(t *testing.T) {
 	s.must(device.Close())
 	s.restartGateway()
 	s.mend()
-	s.eventually("what was reported is at the hub", func() error {
+	await.Success(s.t, "what was reported is at the hub", func() error {
 		twin, err := s.hub.Twin(leaf)
 		if err == nil && string(twin.Reported.JSON()) != `{"firmware":"2"}` {
 			err = fmt.Errorf("reported is %s", twin.Reported.JSON())
@@ -194,7 +195,7 @@ func TestEdgeHubW14_ATwinThatWasNeverSeen(t *testing.T) {
 		t.Errorf("reported: %v", err)
 	}
 	s.mend()
-	s.eventually("what was reported is at the hub", func() error {
+	await.Success(s.t, "what was reported is at the hub", func() error {
 		twin, err := s.hub.Twin(leaf)
 		if err == nil && string(twin.Reported.JSON()) != `{"a":1}` {
 			err = errors.New(string(twin.Reported.JSON()))

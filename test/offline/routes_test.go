@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
@@ -31,7 +32,7 @@ func (s *site) deploy(text string, wantCode int) {
 	s.t.Helper()
 	t, err := s.hub.PatchTwin(edgeHub, json.RawMessage(text), "")
 	s.must(err)
-	s.eventually("the deployment is reported", func() error {
+	await.Success(s.t, "the deployment is reported", func() error {
 		var got struct {
 			Version int64 `json:"lastDesiredVersion"`
 			Status  struct {
@@ -73,10 +74,10 @@ func (s *site) events(n int) (list []string) {
 // messages waits until the hub has n messages.
 func (s *site) messages(n int) (list []iot.Message) {
 	s.t.Helper()
-	s.eventually("events at the hub", func() error {
+	await.Success(s.t, "events at the hub", func() error {
 		list = nil
-		for p := range s.log.Partitions() {
-			r, err := s.log.Reader(p, storage.Earliest())
+		for p := range s.hub.Events.Partitions() {
+			r, err := s.hub.Events.Reader(p, storage.Earliest())
 			s.must(err)
 			events, err := r.Poll(1000)
 			s.must(err)
@@ -233,7 +234,7 @@ func TestTheHubIsToldWhoIsConnected(t *testing.T) {
 			return nil
 		}
 	}
-	s.eventually("both", has("map[edge/filter:{Connected} leaf:{Connected}]"))
+	await.Success(s.t, "both", has("map[edge/filter:{Connected} leaf:{Connected}]"))
 	s.must(device.Close())
-	s.eventually("the module", has("map[edge/filter:{Connected}]"))
+	await.Success(s.t, "the module", has("map[edge/filter:{Connected}]"))
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
@@ -33,7 +34,7 @@ func TestALeafThatIsFullLeavesTheRestWithTheGateway(t *testing.T) {
 	s.cloud.set(func() { s.cloud.mute = true })
 	all := numbered(40)
 	p.tell("leaf", all...)
-	s.until("it is full", func() error {
+	await.Success(s.t, "it is full", func() error {
 		if kept := s.module.Stats().Kept; kept < 4 {
 			return fmt.Errorf("%d kept", kept)
 		}
@@ -53,7 +54,7 @@ func TestALeafThatIsFullDropsItsOldestIfItIsToldTo(t *testing.T) {
 	s.cloud.set(func() { s.cloud.mute = true })
 	all := numbered(40)
 	p.tell("leaf", all...)
-	s.until("the oldest are dropped", func() error {
+	await.Success(s.t, "the oldest are dropped", func() error {
 		if st := s.module.Stats(); st.Kept < 40 {
 			return fmt.Errorf("%+v", st)
 		}
@@ -149,7 +150,7 @@ func TestL11_AFloodOfBadMessagesDoesNotFillTheLog(t *testing.T) {
 	}
 	p.tell("leaf", "good")
 	s.cloud.has("leaf", "good")
-	s.until("all are counted", func() error {
+	await.Success(s.t, "all are counted", func() error {
 		if n := s.module.Stats().Bad; n != 500 {
 			return fmt.Errorf("%d are", n)
 		}
@@ -168,7 +169,7 @@ func TestZ10_AnExistingDeviceIsNotTakenOver(t *testing.T) {
 	s.create(device("pump", func(e *storage.Entry) { e.ParentScopes = []string{s.scope} }))
 	p := s.translator(ptm, 0)
 	p.tell("pump", "forged")
-	s.until("it is doubted", func() error {
+	await.Success(s.t, "it is doubted", func() error {
 		if n := s.cloud.times("pump"); n < 2 {
 			return fmt.Errorf("asked for %d times", n)
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/sas"
@@ -35,7 +36,7 @@ func newCloud(s *site) *cloud {
 		s: s, refuse: map[string]bool{}, created: map[string]int{}, asked: map[string]int{},
 		got: map[string][]string{}, msgs: map[string][]iot.Message{},
 	}
-	c.stop = run(func(ctx context.Context) {
+	c.stop = await.Run(func(ctx context.Context) {
 		var all sync.WaitGroup
 		for p := range s.events.Partitions() {
 			all.Go(func() { c.read(ctx, p) })
@@ -159,7 +160,7 @@ func (c *cloud) enable(id iot.Identity, enabled bool) int {
 // has waits until a sender's messages are exactly these.
 func (c *cloud) has(sender string, want ...string) {
 	c.s.t.Helper()
-	c.s.until("the hub has "+sender+"'s messages", func() error {
+	await.Success(c.s.t, "the hub has "+sender+"'s messages", func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if got := c.got[sender]; fmt.Sprint(got) != fmt.Sprint(want) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/leafwire"
 	"sluice/internal/translate"
 	"sluice/iot"
@@ -48,7 +49,7 @@ func (s *site) crowd(n, each int) {
 // it looks up one by one, a few a second, lest strangers flood its hub; of so many at
 // once it would learn slowly.
 func (s *site) refreshing() (stop func()) {
-	return run(func(ctx context.Context) {
+	return await.Run(func(ctx context.Context) {
 		for ctx.Err() == nil {
 			_ = s.gateway.Load().RefreshScope(ctx) // or else the next one
 			select {
@@ -64,7 +65,7 @@ func (s *site) refreshing() (stop func()) {
 func (s *site) everybody(n int) {
 	s.t.Helper()
 	for heard := 0; heard < n; {
-		s.until("more leaves are heard of", func() error {
+		await.Success(s.t, "more leaves are heard of", func() error {
 			s.cloud.mu.Lock()
 			defer s.cloud.mu.Unlock()
 			if len(s.cloud.got) == heard {
@@ -84,7 +85,7 @@ func TestZ10_ManyLeavesAtOnce(t *testing.T) {
 	if many, err := strconv.Atoi(os.Getenv("SLUICE_LEAVES")); err == nil {
 		n = many // by hand: ten thousand take a minute
 	}
-	s := newSite(t, func(o *translate.Options) { o.Patience.AskAgain = patience }) // a loaded machine is no reason to ask twice
+	s := newSite(t, func(o *translate.Options) { o.Patience.AskAgain = await.Patience }) // a loaded machine is no reason to ask twice
 	began := time.Now()
 	s.crowd(n, 2)
 	t.Logf("%d leaves in %v", n, time.Since(began))
@@ -100,7 +101,7 @@ func TestZ10_InventedLeavesAreBounded(t *testing.T) {
 	for i := range 200 {
 		p.tell(fmt.Sprint("invented-", i), "x")
 	}
-	s.until("the others are refused", func() error {
+	await.Success(s.t, "the others are refused", func() error {
 		if bad := s.module.Stats().Bad; bad != 150 {
 			return fmt.Errorf("%d refused", bad)
 		}
@@ -116,7 +117,7 @@ func TestZ10_InventedLeavesAreBounded(t *testing.T) {
 // BenchmarkLeaves registers leaves with everything that a leaf can have, and says
 // what one costs in memory: module, gateway and hub together.
 func BenchmarkLeaves(b *testing.B) {
-	s := newSite(b, func(o *translate.Options) { o.Patience.AskAgain = patience })
+	s := newSite(b, func(o *translate.Options) { o.Patience.AskAgain = await.Patience })
 	p := s.translator(ptm, 0)
 	defer s.refreshing()()
 	before := heap()
@@ -125,7 +126,7 @@ func BenchmarkLeaves(b *testing.B) {
 	for i := range b.N {
 		p.say(p.route(fmt.Sprint("leaf-", i)).Hello(leafwire.Hello{Methods: true, Desired: true, Commands: true}))
 	}
-	s.until("all are registered and listen", func() error {
+	await.Success(s.t, "all are registered and listen", func() error {
 		if st := s.module.Stats(); st.Open < b.N {
 			return fmt.Errorf("%+v", st)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/await"
 	"sluice/internal/moduleclient"
 	"sluice/internal/translate"
 	"sluice/iot"
@@ -155,7 +156,7 @@ func killRun(t *testing.T, seed uint64) {
 	}
 	s.cloud.set(func() { s.cloud.mute = false })
 	for leaf, want := range said {
-		s.until(fmt.Sprintf("seed %d: all of %s", seed, leaf), func() error { return s.cloud.firsts(leaf, want) })
+		await.Success(s.t, fmt.Sprintf("seed %d: all of %s", seed, leaf), func() error { return s.cloud.firsts(leaf, want) })
 		if n := s.cloud.createdTimes(leaf); n != 1 {
 			t.Errorf("seed %d: %s was created %d times", seed, leaf, n)
 		}

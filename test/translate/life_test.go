@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
 	"sluice/internal/translate"
@@ -14,7 +15,7 @@ import (
 
 func (s *site) leafState(want translate.State, n int) {
 	s.t.Helper()
-	s.until(fmt.Sprintf("%d leaves are %s", n, want), func() error {
+	await.Success(s.t, fmt.Sprintf("%d leaves are %s", n, want), func() error {
 		if got := s.module.Stats().Leaves[want]; got != n {
 			return fmt.Errorf("%d are: %+v", got, s.module.Stats())
 		}
@@ -45,14 +46,14 @@ func TestARefusalIsRememberedForATimeAndThenAskedAbout(t *testing.T) {
 		t.Errorf("reason %q", reason)
 	}
 	s.cloud.set(func() { s.cloud.refuse["rogue"] = false })
-	s.until("it is asked for again, once it speaks after the refusal is forgotten", func() error {
+	await.Success(s.t, "it is asked for again, once it speaks after the refusal is forgotten", func() error {
 		p.tell("rogue", "b")
 		if s.cloud.times("rogue") < 2 {
 			return errors.New("not asked again")
 		}
 		return nil
 	})
-	s.until("what it said is there, the first first", func() error {
+	await.Success(s.t, "what it said is there, the first first", func() error {
 		s.cloud.mu.Lock()
 		defer s.cloud.mu.Unlock()
 		if got := s.cloud.got["rogue"]; len(got) < 2 || got[0] != "a" {
@@ -118,7 +119,7 @@ func TestATranslatorDisablesALeafUntilItSaysHello(t *testing.T) {
 	p.say(p.route("leaf").Gone(leafwire.Disable))
 	p.told("leaf", leafwire.Disabled)
 	p.tell("leaf", "late")
-	s.until("what it still says is dropped", func() error {
+	await.Success(s.t, "what it still says is dropped", func() error {
 		if s.module.Stats().Bad == 0 {
 			return errors.New("nothing dropped")
 		}
@@ -143,7 +144,7 @@ func TestALeafThatWasDeletedAtTheHubIsRegisteredAnew(t *testing.T) {
 	s.must(s.devices.Delete(iot.DeviceIdentity("leaf"), "*"))
 	s.restartGateway()
 	p = s.translator(ptm, 64)
-	s.until("it is created again", func() error {
+	await.Success(s.t, "it is created again", func() error {
 		p.tell("leaf", "b") // what the gateway took before it knew goes to its dead letters
 		if n := s.cloud.createdTimes("leaf"); n != 2 {
 			return fmt.Errorf("created %d times", n)
@@ -151,7 +152,7 @@ func TestALeafThatWasDeletedAtTheHubIsRegisteredAnew(t *testing.T) {
 		return nil
 	})
 	p.tell("leaf", "c")
-	s.until("its message is there", func() error { return s.cloud.ends("leaf", "c") })
+	await.Success(s.t, "its message is there", func() error { return s.cloud.ends("leaf", "c") })
 }
 
 func TestALeafThatWasDisabledAtTheHubWaits(t *testing.T) {
@@ -166,7 +167,7 @@ func TestALeafThatWasDisabledAtTheHubWaits(t *testing.T) {
 	})
 	s.restartGateway()
 	p = s.translator(ptm, 64)
-	s.until("it is refused", func() error {
+	await.Success(s.t, "it is refused", func() error {
 		p.tell("leaf", "b")
 		if s.module.Stats().Leaves[translate.Refused] == 0 {
 			return fmt.Errorf("%+v", s.module.Stats())
@@ -174,7 +175,7 @@ func TestALeafThatWasDisabledAtTheHubWaits(t *testing.T) {
 		return nil
 	})
 	s.cloud.set(func() { s.cloud.refuse["leaf"] = false })
-	s.until("it is back", func() error {
+	await.Success(s.t, "it is back", func() error {
 		p.tell("leaf", "c")
 		return s.cloud.ends("leaf", "c")
 	})
@@ -193,7 +194,7 @@ func TestALeafThatMovesToAnotherGatewayAndBack(t *testing.T) {
 	s.move("leaf", other.Scope)
 	s.restartGateway() // or else it would learn of it with its next look at its scope
 	p = s.translator(ptm, 64)
-	s.until("it is refused", func() error {
+	await.Success(s.t, "it is refused", func() error {
 		p.tell("leaf", "b")
 		if s.module.Stats().Leaves[translate.Refused] == 0 {
 			return fmt.Errorf("%+v", s.module.Stats())
@@ -202,7 +203,7 @@ func TestALeafThatMovesToAnotherGatewayAndBack(t *testing.T) {
 	})
 	s.move("leaf", s.scope)
 	s.cloud.set(func() { s.cloud.refuse["leaf"] = false })
-	s.until("it is back", func() error {
+	await.Success(s.t, "it is back", func() error {
 		p.tell("leaf", "c")
 		return s.cloud.ends("leaf", "c")
 	})
@@ -222,7 +223,7 @@ func TestFailuresOfTheCloudPass(t *testing.T) {
 	p := s.translator(ptm, 0)
 	s.cloud.set(func() { s.cloud.code = 500 })
 	p.tell("leaf", "a")
-	s.until("it is asked several times", func() error {
+	await.Success(s.t, "it is asked several times", func() error {
 		if s.cloud.times("leaf") < 3 {
 			return errors.New("not yet")
 		}

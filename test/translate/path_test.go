@@ -2,6 +2,8 @@ package translate
 
 import (
 	"testing"
+
+	"sluice/internal/await"
 )
 
 func TestALeafAppearsAndItsKeptMessagesComeFirst(t *testing.T) {
@@ -10,7 +12,7 @@ func TestALeafAppearsAndItsKeptMessagesComeFirst(t *testing.T) {
 	s.cloud.set(func() { s.cloud.mute = true })
 	p := s.translator(ptm, 16)
 	p.tell("leaf-1", "a", "b")
-	s.until("the cloud is asked", func() error { return s.asked("leaf-1") })
+	await.Success(s.t, "the cloud is asked", func() error { return s.asked("leaf-1") })
 	p.tell("leaf-1", "c")
 	s.cloud.set(func() { s.cloud.mute = false })
 	s.cloud.has("leaf-1", "a", "b", "c")

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/amqphead"
+	"sluice/internal/await"
 	"sluice/internal/cli"
 	"sluice/internal/leafwire"
 	"sluice/internal/pki"
@@ -57,7 +58,7 @@ func newProgramSite(t testing.TB) (*site, *program) {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair.TLS()}, MinVersion: tls.VersionTLS12})
 	s.must(err)
 	server := amqphead.New(front{s}, amqphead.Options{}).Server()
-	t.Cleanup(run(func(ctx context.Context) { _ = server.Serve(ctx, listener) }))
+	t.Cleanup(await.Run(func(ctx context.Context) { _ = server.Serve(ctx, listener) }))
 	ca := filepath.Join(s.dir, "root.pem")
 	s.must(os.WriteFile(ca, root.CertPEM(), 0o600))
 	module, _ := s.devices.Get(itm)
@@ -102,7 +103,7 @@ func TestTheProgramSurvivesBeingKilled(t *testing.T) {
 			}
 		}
 	}
-	s.until("all is there", func() error { return s.cloud.firsts("leaf", want) })
+	await.Success(s.t, "all is there", func() error { return s.cloud.firsts("leaf", want) })
 	if n := s.cloud.createdTimes("leaf"); n != 1 {
 		t.Errorf("created %d times", n)
 	}
@@ -121,7 +122,7 @@ func BenchmarkProgram(b *testing.B) {
 	for i := range b.N {
 		p.say(p.route(fmt.Sprint("leaf-", i)).Hello(leafwire.Hello{Methods: true, Desired: true, Commands: true}))
 	}
-	s.until("all are there", func() error {
+	await.Success(s.t, "all are there", func() error {
 		// the hub, the gateway's own, and the modules
 		if n := s.hub.Connected(); n < b.N {
 			return fmt.Errorf("%d are", n)

@@ -9,30 +9,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sluice/internal/await"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/hub"
-	"sluice/internal/hub/commands"
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/hubtest"
 	"sluice/internal/hub/storage"
-	"sluice/internal/hub/twins"
 	"sluice/internal/leafwire"
 	"sluice/internal/moduleclient"
-	"sluice/internal/spool"
 	"sluice/internal/translate"
 	"sluice/iot"
 )
-
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
 
 var (
 	itm     = iot.ModuleIdentity("edge", "itm")
@@ -85,7 +79,8 @@ func newSiteWith(t testing.TB, change func(*site)) *site {
 	t.Helper()
 	s := prepare(t)
 	change(s)
-	s.startHub()
+	h := hubtest.Start(t, s.name)
+	s.hub, s.devices, s.events = h.Hub, h.Devices, h.Events
 	s.populate()
 	s.startGateway()
 	s.begin()
@@ -123,7 +118,7 @@ func (s *site) populate() {
 // begin waits for the gateway, and starts cloud and module.
 func (s *site) begin() {
 	s.t.Helper()
-	s.until("the routes are in force", func() error {
+	await.Success(s.t, "the routes are in force", func() error {
 		var reported struct {
 			Status struct{ Code int } `json:"lastDesiredStatus"`
 		}
@@ -161,46 +156,13 @@ func (s *site) must(err error) {
 	}
 }
 
-func (s *site) startHub() {
-	fs := vfs.NewMem()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	s.must(err)
-	s.devices, err = registry.Open(db, registry.Options{})
-	s.must(err)
-	queues, err := commands.Open(db, commands.Options{Generation: s.devices.Generation})
-	s.must(err)
-	log, err := eventlog.Open("events", eventlog.Options{FS: fs, MinFree: -1})
-	s.must(err)
-	s.events = log
-	s.hub, err = hub.New(hub.Options{
-		Hosts: []string{s.name}, Registry: s.devices, Twins: twins.New(db, nil), Events: s.events, Commands: queues,
-	})
-	s.must(err)
-	stop := run(s.hub.Run)
-	s.t.Cleanup(func() {
-		stop()
-		s.must(errors.Join(log.Close(), db.Close()))
-	})
-}
-
 func (s *site) startGateway() {
 	s.t.Helper()
-	db, err := pebble.Open("gateway", &pebble.Options{FS: s.state, Logger: silent{}})
-	s.must(err)
-	store, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{BallastBytes: -1, MinFree: -1})
-	s.must(err)
-	g, err := gateway.New(gateway.Options{
-		Device: "edge", HubHost: s.name, Key: s.edgeKey, Parent: s.hub, Spool: store, Dir: s.dir, State: db,
-		Log: slog.New(slog.DiscardHandler),
+	g, stop := gatewaytest.Start(s.t, s.state, gateway.Options{
+		Device: "edge", HubHost: s.name, Key: s.edgeKey, Parent: s.hub, Dir: s.dir,
 	})
-	s.must(err)
-	s.gateway.Store(g)
-	stop := run(g.Run)
-	s.stopGateway = sync.OnceFunc(func() {
-		stop()
-		s.must(errors.Join(store.Close(), db.Close()))
-	})
-	s.t.Cleanup(func() { s.stopGateway() })
+	s.gateway.Store(g.Gateway)
+	s.stopGateway = stop
 }
 
 // A front is the gateway of the moment.
@@ -249,7 +211,7 @@ func (s *site) startModule() {
 	s.module, err = translate.New(opt)
 	s.must(err)
 	m := s.module
-	stop := run(func(ctx context.Context) { s.must(m.Run(ctx)) })
+	stop := await.Run(func(ctx context.Context) { s.must(m.Run(ctx)) })
 	s.stopModule = sync.OnceFunc(func() {
 		stop()
 		client.Close()
@@ -263,53 +225,6 @@ func (s *site) restartModule() {
 	s.stopModule()
 	s.startModule()
 }
-
-// run runs something until stop, which waits for its end.
-func run(f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var group sync.WaitGroup
-	group.Go(func() { f(ctx) })
-	return func() {
-		cancel()
-		group.Wait()
-	}
-}
-
-// until tries until there is no error.
-func (s *site) until(what string, try func() error) {
-	s.t.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: %v", what, err)
-		}
-		<-tick.C
-	}
-}
-
-// receive waits for something on a channel.
-func receive[T any](t testing.TB, from <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-from:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s: nothing came", what)
-		panic("not reached")
-	}
-}
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // A translator is a module that speaks for leaves.
 type translator struct {
@@ -327,7 +242,7 @@ func (s *site) translator(id iot.Identity, buffer int) *translator {
 	s.t.Helper()
 	t := &translator{s: s, id: id, client: s.client(id)}
 	var err error
-	s.until("the translator connects", func() error {
+	await.Success(s.t, "the translator connects", func() error {
 		t.session, err = t.client.Connect(s.t.Context(), iot.Client{})
 		return err
 	})
@@ -365,7 +280,7 @@ func (t *translator) say(msgs ...iot.Message) {
 	}
 	done := make(chan error, 1)
 	t.session.Send(msgs, func(err error) { done <- err })
-	t.s.must(receive(t.s.t, done, "the gateway takes messages"))
+	t.s.must(await.Value(t.s.t, done, "the gateway takes messages"))
 }
 
 // tell sends telemetry of a leaf.
@@ -380,7 +295,7 @@ func (t *translator) tell(leaf string, bodies ...string) {
 func (t *translator) hears(leaf, kind string) iot.Message {
 	t.s.t.Helper()
 	for {
-		m := receive(t.s.t, t.down, kind)
+		m := await.Value(t.s.t, t.down, kind)
 		r, err := leafwire.RouteOf(&m)
 		got, kindErr := leafwire.Type(&m)
 		t.s.must(errors.Join(err, kindErr))

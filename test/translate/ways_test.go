@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/leafwire"
 	"sluice/internal/translate"
 	"sluice/iot"
@@ -18,7 +19,7 @@ func greeted(t *testing.T, change func(*translate.Options)) (*site, *translator)
 	p := s.translator(ptm, 64)
 	p.say(p.route("leaf").Hello(leafwire.Hello{Methods: true, Desired: true, Commands: true}))
 	p.hears("leaf", leafwire.TypeState)
-	s.until("the leaf's session is there", func() error {
+	await.Success(s.t, "the leaf's session is there", func() error {
 		if state := s.hub.ConnectionState(iot.DeviceIdentity("leaf")); !state.Connected {
 			return errors.New("not connected")
 		}
@@ -52,7 +53,7 @@ func TestAMethodGoesToTheTranslatorAndItsAnswerReturns(t *testing.T) {
 	other.say(other.route("leaf").Response(leafwire.Response{Correlation: call.ID, Status: 501}))
 	// They are before this one in the module's input.
 	p.say(p.route("leaf").Response(leafwire.Response{Correlation: call.ID, Status: 202, Payload: json.RawMessage(`{"ok":true}`)}))
-	r := receive(t, answer, "the answer")
+	r := await.Value(t, answer, "the answer")
 	if r.err != nil || r.Status != 202 || string(r.Payload) != `{"ok":true}` {
 		t.Errorf("%+v", r)
 	}
@@ -81,7 +82,7 @@ func TestDesiredPropertiesGoDownAndReportedOnesUp(t *testing.T) {
 		t.Errorf("%s, %v", d.Patch, err)
 	}
 	p.say(p.route("leaf").Reported(json.RawMessage(`{"interval":5}`)))
-	s.until("the hub has what the leaf reported", func() error {
+	await.Success(s.t, "the hub has what the leaf reported", func() error {
 		twin, err := s.hub.Twin(leaf)
 		var reported struct{ Interval int }
 		if err == nil {
@@ -114,7 +115,7 @@ func TestCommandsAreSettledAsTheTranslatorSays(t *testing.T) {
 	p.say(p.route("leaf").Response(leafwire.Response{Correlation: m.System.Get(iot.MessageID), Settle: iot.Abandon}))
 	m = p.hears("leaf", leafwire.TypeCommand)
 	p.say(p.route("leaf").Response(leafwire.Response{Correlation: m.System.Get(iot.MessageID), Settle: iot.Complete}))
-	s.until("the command is done", func() error {
+	await.Success(s.t, "the command is done", func() error {
 		if n := s.hub.CommandCount(leaf); n != 0 {
 			return fmt.Errorf("%d left", n)
 		}

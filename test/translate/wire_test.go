@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/edge"
 	"sluice/internal/edge/config"
 	"sluice/internal/hub"
@@ -31,11 +32,11 @@ func newWireSite(t *testing.T, protocol upstream.Protocol) *site {
 	h, err := host.Open(host.Config{Dir: t.TempDir(), HostName: s.name, MQTTPort: -1, AMQPPort: -1, HTTPSPort: -1, Log: s.log})
 	s.must(err)
 	s.hub, s.devices, s.events = h.Hub().(*hub.Hub), h.Registry(), h.Events()
-	t.Cleanup(run(func(ctx context.Context) { s.must(h.Run(ctx)) }))
+	t.Cleanup(await.Run(func(ctx context.Context) { s.must(h.Run(ctx)) }))
 	s.populate()
 	e, err := edge.Open(s.configure(h), s.log)
 	s.must(err)
-	t.Cleanup(run(func(ctx context.Context) { s.must(e.Run(ctx)) }))
+	t.Cleanup(await.Run(func(ctx context.Context) { s.must(e.Run(ctx)) }))
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(e.TrustPEM())
 	s.client = func(id iot.Identity) *moduleclient.Client {
@@ -108,7 +109,7 @@ func TestTheWholePathOverTheNetwork(t *testing.T) {
 			s.must(s.hub.SendCommand(iot.DeviceIdentity("leaf"), iot.Message{Body: []byte("on")}))
 			c := p.hears("leaf", leafwire.TypeCommand)
 			p.say(p.route("leaf").Response(leafwire.Response{Correlation: c.System.Get(iot.MessageID), Settle: iot.Complete}))
-			s.until("the command is done", func() error {
+			await.Success(s.t, "the command is done", func() error {
 				if n := s.hub.CommandCount(iot.DeviceIdentity("leaf")); n != 0 {
 					return fmt.Errorf("%d left", n)
 				}
@@ -122,7 +123,7 @@ func (s *site) callOnWire(p *translator) {
 	s.t.Helper()
 	answer := make(chan error, 1)
 	go func() {
-		r, err := s.hub.InvokeMethod(context.Background(), iot.DeviceIdentity("leaf"), iot.MethodCall{Name: "m", Payload: json.RawMessage(`1`), ConnectTimeout: patience, ResponseTimeout: patience})
+		r, err := s.hub.InvokeMethod(context.Background(), iot.DeviceIdentity("leaf"), iot.MethodCall{Name: "m", Payload: json.RawMessage(`1`), ConnectTimeout: await.Patience, ResponseTimeout: await.Patience})
 		if err == nil && (r.Status != 200 || string(r.Payload) != `2`) {
 			err = fmt.Errorf("%d %s", r.Status, r.Payload)
 		}
@@ -130,7 +131,7 @@ func (s *site) callOnWire(p *translator) {
 	}()
 	m := p.hears("leaf", leafwire.TypeMethod)
 	p.say(p.route("leaf").Response(leafwire.Response{Correlation: m.System.Get(iot.MessageID), Status: 200, Payload: json.RawMessage(`2`)}))
-	s.must(receive(s.t, answer, "the method's answer"))
+	s.must(await.Value(s.t, answer, "the method's answer"))
 }
 
 // A token that ends in the middle of a session is replaced in time.

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
 	"sluice/amqp10"
 	"sluice/internal/amqphead"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/commands"
 	"sluice/internal/hub/eventlog"
 	"sluice/internal/hub/files"
@@ -63,11 +63,8 @@ var (
 
 func newRig(t testing.TB) *rig {
 	r := &rig{t: t}
-	db, err := pebble.Open("commands", &pebble.Options{FS: vfs.NewMem(), Logger: quiet{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.commands, err = commands.Open(db, commands.Options{Generation: func(id iot.Identity) (string, bool) {
+	var err error
+	r.commands, err = commands.Open(dbtest.Open(t, vfs.NewMem()), commands.Options{Generation: func(id iot.Identity) (string, bool) {
 		return "g1", id == pump || id == filter
 	}})
 	if err != nil {
@@ -78,7 +75,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(r.events.Close(), db.Close()); err != nil {
+		if err := r.events.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -95,14 +92,6 @@ func (r *rig) serve(opt Options) {
 	r.server = amqphead.New(noDevices{}, amqphead.Options{Service: r.service, Limits: limits}).Server()
 	r.life, r.stop = context.WithCancel(context.Background())
 	r.t.Cleanup(r.stop)
-}
-
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(f string, a ...any) {
-	panic(fmt.Sprintf(f, a...))
 }
 
 // noDevices is a hub that lets no device in.

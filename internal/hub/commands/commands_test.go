@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/storage"
 	"sluice/iot"
@@ -29,11 +29,8 @@ type fixture struct {
 func open(t *testing.T, fs vfs.FS) *fixture {
 	t.Helper()
 	f := &fixture{t: t, gen: map[iot.Identity]string{dev: "1"}}
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Store, err = Open(db, Options{Generation: func(id iot.Identity) (string, bool) {
+	var err error
+	f.Store, err = Open(dbtest.Open(t, fs), Options{Generation: func(id iot.Identity) (string, bool) {
 		g, ok := f.gen[id]
 		return g, ok
 	}})
@@ -46,18 +43,9 @@ func open(t *testing.T, fs vfs.FS) *fixture {
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return f
 }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (f *fixture) send(body string, system ...iot.SystemValue) {
 	f.t.Helper()

@@ -7,38 +7,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/documents"
 	"sluice/internal/service"
 	"sluice/internal/twin"
 )
 
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-
-func openStore(t *testing.T, fs vfs.FS) (*Store, *pebble.DB) {
+func openStore(t *testing.T, fs vfs.FS) *Store {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
+	s, err := Open(documents.New(dbtest.Open(t, fs)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	s, err := Open(documents.New(db), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, db
+	return s
 }
 
 func configuration(t testing.TB, id, body string) service.Configuration {
@@ -52,7 +37,7 @@ func configuration(t testing.TB, id, body string) service.Configuration {
 
 func TestConfigurationsSurviveAPowerCut(t *testing.T) {
 	fs := vfs.NewCrashableMem()
-	s, _ := openStore(t, fs)
+	s := openStore(t, fs)
 	for id, body := range map[string]string{
 		"empty":   `{"content":{"deviceContent":{}},"targetCondition":""}`,
 		"devices": `{"content":{"deviceContent":{"properties.desired.a":1.50}},"targetCondition":"*","priority":3,"labels":{"a":"b"}}`,
@@ -71,7 +56,7 @@ func TestConfigurationsSurviveAPowerCut(t *testing.T) {
 	if _, err := s.Update(first, first.ETag); err != nil {
 		t.Fatal(err)
 	}
-	after, _ := openStore(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	after := openStore(t, fs.CrashClone(vfs.CrashCloneCfg{}))
 	if diff := cmp.Diff(s.List(10), after.List(10)); diff != "" {
 		t.Errorf("what was there and what is (-before +after):\n%s", diff)
 	}
@@ -81,7 +66,7 @@ func TestConfigurationsSurviveAPowerCut(t *testing.T) {
 }
 
 func TestThereAreOnlySoManyConfigurations(t *testing.T) {
-	s, _ := openStore(t, vfs.NewMem())
+	s := openStore(t, vfs.NewMem())
 	for i := range MaxConfigurations + 1 {
 		_, err := s.Create(configuration(t, fmt.Sprintf("c%d", i), `{"content":{"deviceContent":{}}}`))
 		if full := i == MaxConfigurations; full != errors.Is(err, code.TooManyConfigurations) {

@@ -1,12 +1,11 @@
 package documents
 
 import (
-	"fmt"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/storage"
 	"sluice/internal/hub/storage/storagetest"
 )
@@ -20,20 +19,5 @@ func TestDocumentsKeepTheirPromises(t *testing.T) {
 
 func open(t *testing.T, fs vfs.FS) Store {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return New(db)
+	return New(dbtest.Open(t, fs))
 }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/blob/blobtest"
 	"sluice/internal/hub/code"
@@ -28,15 +28,7 @@ type fixture struct {
 
 func open(t *testing.T, fs vfs.FS, blobs *blobtest.Store) *fixture {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := dbtest.Open(t, fs)
 	account, err := blob.ParseAccount(blobs.Account())
 	if err != nil {
 		t.Fatal(err)
@@ -48,12 +40,6 @@ func open(t *testing.T, fs vfs.FS, blobs *blobtest.Store) *fixture {
 	}
 	return f
 }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (f *fixture) begin(device, name string) iot.Upload {
 	f.t.Helper()

@@ -10,11 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/documents"
 	"sluice/internal/hub/query"
@@ -24,12 +24,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // A fleet is devices that do as they are told.
 type fleet struct {
@@ -88,27 +82,15 @@ type world struct {
 	*testing.T
 	*Store
 	fs *vfs.MemFS
-	db *pebble.DB
 }
 
 func openWorld(t *testing.T, fs *vfs.MemFS) *world {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
+	s, err := Open(documents.New(dbtest.Open(t, fs)), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(documents.New(db), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &world{t, s, fs, db}
-}
-
-func (w *world) close() {
-	w.Helper()
-	if err := w.db.Close(); err != nil {
-		w.Error(err)
-	}
+	return &world{t, s, fs}
 }
 
 // start runs jobs until stop is called.
@@ -186,7 +168,6 @@ func (w *world) rows() map[string]string {
 
 func TestAJobServesEachDeviceOnce(t *testing.T) {
 	w := openWorld(t, vfs.NewMem())
-	defer w.close()
 	f := newFleet(2*chunkSize + 7)
 	stop := w.start(f)
 	defer stop()
@@ -212,7 +193,6 @@ func TestAJobServesEachDeviceOnce(t *testing.T) {
 
 func TestWhatFailsForOneDeviceIsWrittenDown(t *testing.T) {
 	w := openWorld(t, vfs.NewMem())
-	defer w.close()
 	f := newFleet(3)
 	f.invoke = func(_ context.Context, id iot.Identity) (iot.MethodResult, error) {
 		if id.Device == "d0001" {
@@ -264,10 +244,8 @@ func TestAJobGoesOnAfterAPowerCut(t *testing.T) {
 			w.create("j", kind)
 			w.ended("j")
 			stop()
-			w.close()
 
 			w = openWorld(t, after)
-			defer w.close()
 			second := newFleet(len(f.ids))
 			stop = w.start(second)
 			defer stop()
@@ -306,7 +284,6 @@ func (c *cutting) PatchTwin(id iot.Identity, patch json.RawMessage, ifMatch stri
 
 func TestACancelledJobEnds(t *testing.T) {
 	w := openWorld(t, vfs.NewMem())
-	defer w.close()
 	f := newFleet(chunkSize + 50)
 	called := make(chan struct{}, len(f.ids))
 	f.invoke = func(ctx context.Context, id iot.Identity) (iot.MethodResult, error) {
@@ -349,9 +326,7 @@ func TestACancelledJobIsAtItsEndAfterAPowerCut(t *testing.T) {
 	}
 	after := w.fs.CrashClone(vfs.CrashCloneCfg{})
 	stop()
-	w.close()
 	w = openWorld(t, after)
-	defer w.close()
 	j, err := w.Get("j")
 	if err != nil || j.Status != service.JobCancelled || j.Statistics.Pending+j.Statistics.Running != 0 {
 		t.Errorf("after the cut it is %s with %+v, %v", j.Status, j.Statistics, err)
@@ -398,13 +373,11 @@ func TestAJobWaitsForItsStartAndTakesNoLongerThanItMay(t *testing.T) {
 			t.Errorf("after its time it is %s with %+v, %q", got.Status, got.Statistics, got.FailureReason)
 		}
 		stop()
-		w.close()
 	})
 }
 
 func TestJobsThatCannotBe(t *testing.T) {
 	w := openWorld(t, vfs.NewMem())
-	defer w.close()
 	for _, tt := range []struct {
 		name, body string
 		want       code.Code
@@ -437,7 +410,6 @@ func TestJobsThatCannotBe(t *testing.T) {
 
 func TestJobsThatEndedAreKeptForAWhile(t *testing.T) {
 	w := openWorld(t, vfs.NewMem())
-	defer w.close()
 	for i := range MaxEnded + 3 {
 		id := fmt.Sprintf("j%05d", i)
 		w.create(id, tag)

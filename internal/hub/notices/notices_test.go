@@ -2,11 +2,13 @@ package notices
 
 import (
 	"fmt"
-	"sluice/internal/hub/documents"
-	"sluice/internal/hub/storage"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/dbtest"
+	"sluice/internal/hub/documents"
+	"sluice/internal/hub/storage"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,12 +21,6 @@ type note struct {
 
 func (n note) Time() time.Time { return n.At }
 
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-
 // A fixture is a queue with a database of its own.
 type fixture struct {
 	*Queue[note]
@@ -34,21 +30,12 @@ type fixture struct {
 
 func open(t *testing.T, fs vfs.FS) *fixture {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := dbtest.Open(t, fs)
 	q, err := Open[note](documents.New(db), Options{Kind: 'n'})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &fixture{q, t, db}
-}
-
-func (f *fixture) close() {
-	if err := f.db.Close(); err != nil {
-		f.t.Error(err)
-	}
 }
 
 func (f *fixture) put(texts ...string) {
@@ -87,7 +74,6 @@ func (f *fixture) take(max int, want ...string) *storage.Lease[note] {
 func TestNoticesComeInOrderUntilTheyAreTaken(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	f := open(t, fs)
-	defer f.close()
 	_, more := f.Take(1)
 	f.put("a", "b", "c")
 	<-more
@@ -103,7 +89,6 @@ func TestNoticesComeInOrderUntilTheyAreTaken(t *testing.T) {
 	f.take(5)
 
 	again := open(t, fs.CrashClone(vfs.CrashCloneCfg{}))
-	defer again.close()
 	if lease, _ := again.Take(5); lease == nil || lease.Records[0].Text != "a" {
 		t.Error("what was taken, and not settled, is gone after a crash")
 	}
@@ -113,7 +98,6 @@ func TestNoticesComeInOrderUntilTheyAreTaken(t *testing.T) {
 func TestANoticeComesAgainWhenItsLockEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := open(t, vfs.NewMem())
-		defer f.close()
 		f.put("a")
 		late := f.take(1, "a")
 		_, more := f.Take(1)
@@ -133,7 +117,6 @@ func TestANoticeComesAgainWhenItsLockEnds(t *testing.T) {
 func TestANoticeIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := open(t, vfs.NewMem())
-		defer f.close()
 		f.put("a")
 		for range MaxDeliveries {
 			f.take(1, "a").Settle(false)
@@ -148,7 +131,6 @@ func TestANoticeIsGivenUp(t *testing.T) {
 
 func TestOldNoticesMakePlace(t *testing.T) {
 	f := open(t, vfs.NewMem())
-	defer f.close()
 	texts := make([]string, maxWaiting+1)
 	f.put(texts...)
 	f.put("last")

@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
@@ -20,28 +20,12 @@ var _ auth.Directory = (*Store)(nil)
 
 func openOn(t testing.TB, fs vfs.FS, opt Options) *Store {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: quiet{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := dbtest.Open(t, fs)
 	s, err := Open(db, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(format string, args ...any) {
-	panic(fmt.Sprintf(format, args...))
 }
 
 func open(t testing.TB) *Store { return openOn(t, vfs.NewMem(), Options{}) }

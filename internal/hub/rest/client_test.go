@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/auth"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/registry"
 	"sluice/internal/hub/rest"
@@ -30,16 +30,8 @@ const hubName = "example.com"
 // serve serves a registry in memory over TLS.
 func serve(t *testing.T) (store *registry.Store, roots *x509.CertPool, address *net.TCPAddr) {
 	t.Helper()
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: quiet{}})
+	store, err := registry.Open(dbtest.Open(t, vfs.NewMem()), registry.Options{})
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if store, err = registry.Open(db, registry.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewTLSServer(rest.New(rest.Options{
@@ -51,12 +43,6 @@ func serve(t *testing.T) (store *registry.Store, roots *x509.CertPool, address *
 	roots.AddCert(server.Certificate())
 	return store, roots, server.Listener.Addr().(*net.TCPAddr)
 }
-
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)              {}
-func (quiet) Errorf(string, ...any)             {}
-func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func newClient(t *testing.T) (*service.Client, *registry.Store) {
 	t.Helper()

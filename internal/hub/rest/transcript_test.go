@@ -11,18 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/auth"
+	"sluice/internal/dbtest"
 	"sluice/internal/hub"
-	"sluice/internal/hub/commands"
-	"sluice/internal/hub/deploy"
-	"sluice/internal/hub/documents"
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/jobs"
+	"sluice/internal/hub/hubtest"
 	"sluice/internal/hub/registry"
-	"sluice/internal/hub/twins"
 	"sluice/internal/sas"
 	"sluice/internal/transcript"
 	"sluice/iot"
@@ -43,25 +38,19 @@ type testHub struct {
 
 func newHub(t testing.TB) *testHub {
 	t.Helper()
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: quiet{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	h := &testHub{log: new(bytes.Buffer), now: begin}
-	if h.registry, err = registry.Open(db, registry.Options{Now: h.tick, MaxDevices: 2000}); err != nil {
+	var err error
+	if h.registry, err = registry.Open(dbtest.Open(t, vfs.NewMem()), registry.Options{Now: h.tick, MaxDevices: 2000}); err != nil {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return h.now }
+	// For twins, methods and commands.
+	real := hubtest.Open(t, vfs.NewMem(), hub.Options{Hosts: []string{hubName}, Registry: h.registry, Now: clock})
 	h.Handler = New(Options{
 		HostName: hubName,
 		Registry: h.registry,
 		Auth:     &auth.Authenticator{Directory: h.registry, Hosts: []string{hubName}, Now: clock},
-		Hub:      somebody{realHub(t, db, h.registry, clock), "there"},
+		Hub:      somebody{real.Hub, "there"},
 		Events:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `"events"`) }),
 		Log:      slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:      clock,
@@ -73,12 +62,6 @@ func (h *testHub) tick() time.Time {
 	h.now = h.now.Add(time.Second)
 	return h.now
 }
-
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)         {}
-func (quiet) Errorf(string, ...any)        {}
-func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
 // somebody is one device that is connected.
 type somebody struct {
@@ -95,40 +78,6 @@ func (s somebody) ConnectionState(id iot.Identity) iot.ConnectionState {
 func (s somebody) LastActivity(id iot.Identity) time.Time { return s.ConnectionState(id).Since }
 func (s somebody) Connected() int                         { return 1 }
 func (s somebody) CommandCount(iot.Identity) int          { return 0 }
-
-// realHub is a hub on the registry, for twins, methods and commands.
-func realHub(t testing.TB, db *pebble.DB, store *registry.Store, now func() time.Time) *hub.Hub {
-	t.Helper()
-	events, err := eventlog.Open("events", eventlog.Options{FS: vfs.NewMem(), MinFree: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := events.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	queues, err := commands.Open(db, commands.Options{Generation: store.Generation, Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := jobs.Open(documents.New(db), jobs.Options{Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	configurations, err := deploy.Open(documents.New(db), now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := hub.New(hub.Options{
-		Hosts: []string{hubName}, Registry: store, Twins: twins.New(db, now), Events: events, Commands: queues,
-		Configurations: configurations, Jobs: work, Now: now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
 
 // token is what caller shows: the name of a policy, an identity such as
 // "site/$edgeHub", or "nobody".

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/blob"
 	"sluice/internal/hub/blob/blobtest"
 	"sluice/internal/hub/code"
@@ -30,15 +30,7 @@ type fixture struct {
 
 func open(t *testing.T, fs vfs.FS) *fixture {
 	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := dbtest.Open(t, fs)
 	f := &fixture{t: t, blobs: blobtest.New(t)}
 	f.blobs.Make("m")
 	account, err := blob.ParseAccount(f.blobs.Account())
@@ -51,12 +43,6 @@ func open(t *testing.T, fs vfs.FS) *fixture {
 	}
 	return f
 }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // run runs jobs until what it returns is called.
 func (f *fixture) run() (stop func()) {

@@ -10,35 +10,15 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/dbtest"
 	"sluice/internal/hub/storage"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
 
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-
-func openDB(t *testing.T, fs vfs.FS) *pebble.DB {
-	t.Helper()
-	db, err := pebble.Open("state", &pebble.Options{FS: fs, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
-
 func newStore(t *testing.T) *Store {
 	t.Helper()
-	db := openDB(t, vfs.NewMem())
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return New(db, nil)
+	return New(dbtest.Open(t, vfs.NewMem()), nil)
 }
 
 const generation = "639134605230000000"
@@ -55,16 +35,12 @@ func patch(t *testing.T, s *Store, id iot.Identity, body string) {
 
 func TestAChangeThatWasAnsweredSurvivesAPowerCut(t *testing.T) {
 	fs := vfs.NewCrashableMem()
-	db := openDB(t, fs)
-	s, id := New(db, nil), iot.DeviceIdentity("a")
+	s, id := New(dbtest.Open(t, fs), nil), iot.DeviceIdentity("a")
 	patch(t, s, id, `{"tags":{"site":"north"}}`)
-	after := openDB(t, fs.CrashClone(vfs.CrashCloneCfg{}))
-	got, err := New(after, nil).Get(id, generation)
+	after := New(dbtest.Open(t, fs.CrashClone(vfs.CrashCloneCfg{})), nil)
+	got, err := after.Get(id, generation)
 	if err != nil || string(got.Tags.JSON()) != `{"site":"north"}` || got.Revision != 2 {
 		t.Errorf("after the cut the tags are %s, revision %d, %v", got.Tags.JSON(), got.Revision, err)
-	}
-	if err := errors.Join(db.Close(), after.Close()); err != nil {
-		t.Error(err)
 	}
 }
 

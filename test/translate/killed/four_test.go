@@ -8,8 +8,6 @@ package killed
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -18,25 +16,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/auth"
+	"sluice/internal/await"
 	"sluice/internal/eventhub"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/hub"
-	"sluice/internal/hub/commands"
-	"sluice/internal/hub/eventlog"
-	"sluice/internal/hub/registry"
+	"sluice/internal/hub/hubtest"
 	"sluice/internal/hub/rest"
 	"sluice/internal/hub/storage"
-	"sluice/internal/hub/twins"
 	"sluice/internal/hubevent"
 	"sluice/internal/moduleclient"
 	"sluice/internal/provision"
 	"sluice/internal/sas"
 	"sluice/internal/service"
-	"sluice/internal/spool"
 	"sluice/internal/translate"
 	"sluice/iot"
 )
@@ -60,8 +55,8 @@ type four struct {
 	atLog                            atomic.Pointer[newsstand]
 
 	hub          *hub.Hub
-	devices      *registry.Store
-	events       *eventlog.Log
+	devices      storage.Identities
+	events       storage.Events
 	module       *translate.Module
 	provisioning *provision.Service
 	patience     translate.Patience
@@ -196,30 +191,20 @@ func (f *four) life(name string) *life {
 }
 
 func (f *four) startHub() (stop func()) {
-	db, err := pebble.Open("state", &pebble.Options{FS: f.hubDisk, Logger: silent{}})
-	f.must(err)
-	f.devices, err = registry.Open(db, registry.Options{})
-	f.must(err)
-	queues, err := commands.Open(db, commands.Options{Generation: f.devices.Generation})
-	f.must(err)
-	f.events, err = eventlog.Open("events", eventlog.Options{FS: f.hubDisk, MinFree: -1})
-	f.must(err)
 	names := []string{fourHub}
-	f.hub, err = hub.New(hub.Options{
-		Hosts: names, Registry: f.devices, Twins: twins.New(db, nil), Events: f.events, Commands: queues, Log: f.log.With("at", "hub"),
-	})
-	f.must(err)
+	h := hubtest.Open(f.t, f.hubDisk, hub.Options{Hosts: names, Log: f.log.With("at", "hub")})
+	f.hub, f.devices, f.events = h.Hub, h.Devices, h.Events
 	l := f.life("hub")
 	f.atHub.Store(&server{l, f.hub})
 	f.atLog.Store(&newsstand{l, f.events})
 	f.atCounter.Store(&counter{l, rest.New(rest.Options{
 		HostName: fourHub, Registry: f.devices, Auth: &auth.Authenticator{Directory: f.devices, Hosts: names}, Hub: f.hub, Log: f.log.With("at", "hub"),
 	})})
-	end, events := run(f.hub.Run), f.events
+	end := await.Run(h.Run)
 	return func() {
 		end()
 		l.calls.Wait()
-		f.must(errors.Join(events.Close(), db.Close()))
+		h.Close()
 	}
 }
 
@@ -244,22 +229,17 @@ func entry(id iot.Identity, edge bool) storage.Entry {
 }
 
 func (f *four) startGateway() (stop func()) {
-	db, err := pebble.Open("gateway", &pebble.Options{FS: f.gatewayDisk, Logger: silent{}})
-	f.must(err)
-	store, err := spool.Open("spool", spool.Options{FS: f.gatewayDisk, BallastBytes: -1, MinFree: -1})
-	f.must(err)
 	l := f.life("gateway")
-	g, err := gateway.New(gateway.Options{
-		Device: "edge", HubHost: fourHub, Key: f.edgeKey, Parent: way{l, &f.atHub, f.cross}, Spool: store, Dir: f.scopeDir, State: db,
+	g := gatewaytest.Open(f.t, f.gatewayDisk, gateway.Options{
+		Device: "edge", HubHost: fourHub, Key: f.edgeKey, Parent: way{l, &f.atHub, f.cross}, Dir: f.scopeDir,
 		TTL: -1, Log: f.log.With("at", "gateway"),
 	})
-	f.must(err)
 	f.atGateway.Store(&server{l, g})
-	end := run(g.Run)
+	end := await.Run(g.Run)
 	return func() {
 		end()
 		l.calls.Wait()
-		f.must(errors.Join(store.Close(), db.Close()))
+		g.Close()
 	}
 }
 
@@ -280,7 +260,7 @@ func (f *four) startModule() (stop func()) {
 	})
 	f.must(err)
 	f.module = m
-	end := run(func(ctx context.Context) { f.check(m.Run(ctx)) })
+	end := await.Run(func(ctx context.Context) { f.check(m.Run(ctx)) })
 	return func() {
 		end()
 		client.Close()
@@ -303,8 +283,8 @@ func (f *four) startProvisioning() (stop func()) {
 	})
 	f.must(err)
 	f.provisioning = p
-	stopFollow := run(func(ctx context.Context) { f.check(p.Follow(ctx, reader{l, &f.atLog, f.cross})) })
-	stopRun := run(func(ctx context.Context) { f.check(p.Run(ctx)) })
+	stopFollow := await.Run(func(ctx context.Context) { f.check(p.Follow(ctx, reader{l, &f.atLog, f.cross})) })
+	stopRun := await.Run(func(ctx context.Context) { f.check(p.Run(ctx)) })
 	return func() {
 		stopFollow()
 		stopRun()
@@ -314,7 +294,7 @@ func (f *four) startProvisioning() (stop func()) {
 // A newsstand is the event log of one run of the hub.
 type newsstand struct {
 	*life
-	log *eventlog.Log
+	log storage.Events
 }
 
 // A reader reads the event log of the hub of the moment, until that is killed.
@@ -435,20 +415,3 @@ func (f *four) moment(n int, limit time.Duration) {
 	}
 	f.fuse.Store(nil)
 }
-
-// run runs something until stop, which waits for its end.
-func run(f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var group sync.WaitGroup
-	group.Go(func() { f(ctx) })
-	return func() {
-		cancel()
-		group.Wait()
-	}
-}
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)              {}
-func (silent) Errorf(string, ...any)             {}
-func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
