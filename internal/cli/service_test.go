@@ -77,9 +77,6 @@ func connectPump(t *testing.T, h *hubtest.Hub) {
 // TestServiceCommands plays the transcripts of commands that need a whole hub, as
 // TestDeviceCommands does; words may stand in single quotes.
 func TestServiceCommands(t *testing.T) {
-	local := time.Local
-	time.Local = time.UTC // in which tables show times
-	t.Cleanup(func() { time.Local = local })
 	for _, name := range hubVariables {
 		t.Setenv(name, "")
 	}
