@@ -17,6 +17,7 @@ import (
 
 	"sluice/internal/edge/config"
 	"sluice/internal/pki"
+	"sluice/internal/sockettest"
 )
 
 // edgeConfig writes a configuration whose hub is not there.
@@ -113,12 +114,7 @@ func TestEdgeExampleIsFoundWhereItWasWritten(t *testing.T) {
 // serviceManager is the socket on which a service manager listens.
 func serviceManager(t *testing.T) *net.UnixConn {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "") // t.TempDir may be longer than a socket's name
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	name := filepath.Join(dir, "notify")
+	name := filepath.Join(sockettest.Dir(t), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

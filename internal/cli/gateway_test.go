@@ -19,6 +19,7 @@ import (
 	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/operate"
 	"sluice/internal/sas"
+	"sluice/internal/sockettest"
 	"sluice/iot"
 )
 
@@ -36,11 +37,7 @@ func startGateway(t *testing.T) (dir string) {
 	)
 	h.Twin = iot.Twin{Desired: json.RawMessage(`{"interval":10}`), DesiredVersion: 4, Reported: json.RawMessage(`{"firmware":"1.4"}`), ReportedVersion: 2}
 	g, _ := gatewaytest.Start(t, vfs.NewMem(), gateway.Options{Device: "edge", HubHost: "hub.test", Key: key, Parent: h})
-	var err error
-	// The names of sockets are short, and those of a test's directories need not be.
-	if dir, err = os.MkdirTemp("", "gw"); err != nil {
-		t.Fatal(err)
-	}
+	dir = sockettest.Dir(t)
 	l, err := operate.Listen(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -51,10 +48,7 @@ func startGateway(t *testing.T) (dir string) {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() {
-		stop()
-		_ = os.RemoveAll(dir)
-	})
+	t.Cleanup(stop)
 	visitGateway(t, g, h, key)
 	return dir
 }

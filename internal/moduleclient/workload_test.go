@@ -17,6 +17,7 @@ import (
 
 	"sluice/internal/pki"
 	"sluice/internal/sas"
+	"sluice/internal/sockettest"
 	"sluice/internal/workload"
 	"sluice/iot"
 )
@@ -41,7 +42,7 @@ func TestALeafsKeyComesFromTheWorkloadAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, err := api.Listen(filepath.Join(t.TempDir(), "s.sock"), "it m", workload.Access{UID: -1})
+	socket, err := api.Listen(filepath.Join(sockettest.Dir(t), "s.sock"), "it m", workload.Access{UID: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestAWorkloadURIThatIsNone(t *testing.T) {
 
 // A module that nobody signs for does not connect, and says why.
 func TestNoWorkloadAPI(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gone.sock")
+	path := filepath.Join(sockettest.Dir(t), "gone.sock")
 	if l, err := net.Listen("unix", path); err == nil {
 		_ = l.Close()
 	}

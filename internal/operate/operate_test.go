@@ -23,6 +23,7 @@ import (
 	"sluice/internal/gateway"
 	"sluice/internal/gateway/gatewaytest"
 	"sluice/internal/sas"
+	"sluice/internal/sockettest"
 	"sluice/internal/spool"
 	"sluice/iot"
 )
@@ -49,12 +50,7 @@ func newSite(t testing.TB) *site {
 	)}
 	s.hub.Twin.Desired, s.hub.Twin.DesiredVersion = json.RawMessage(`{"interval":10}`), 4
 	s.gw, _ = gatewaytest.Start(t, vfs.NewMem(), gateway.Options{Device: "edge", HubHost: "hub.test", Key: key, Parent: s.hub})
-	// Unix sockets have short names, and the test's directory need not.
-	short, err := os.MkdirTemp("", "op")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	short := sockettest.Dir(t)
 	s.socket = Path(short)
 	l, err := Listen(short)
 	if err != nil {
@@ -206,11 +202,7 @@ func TestS14_TheSocketIsTheOwnersAlone(t *testing.T) {
 }
 
 func TestASocketThatWasLeftBehindIsReplaced(t *testing.T) {
-	dir, err := os.MkdirTemp("", "op")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := sockettest.Dir(t)
 	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: Path(dir), Net: "unix"})
 	if err != nil {
 		t.Fatal(err)

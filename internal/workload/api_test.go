@@ -19,6 +19,7 @@ import (
 
 	"sluice/internal/pki"
 	"sluice/internal/sas"
+	"sluice/internal/sockettest"
 	"sluice/iot"
 )
 
@@ -107,11 +108,7 @@ type caller struct {
 // serve opens the socket of a module, until the test ends.
 func serve(t *testing.T, api *API, log *logged, module string, access Access) *caller {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "w") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := api.Listen(filepath.Join(dir, "s"), module, access)
+	s, err := api.Listen(filepath.Join(sockettest.Dir(t), "s"), module, access)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +129,6 @@ func serve(t *testing.T, api *API, log *logged, module string, access Access) *c
 		if _, err := os.Stat(s.Path()); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the socket is still there: %v", err)
 		}
-		_ = os.RemoveAll(dir) // temporary
 	})
 	return c
 }

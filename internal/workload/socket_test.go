@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/sockettest"
 )
 
 func TestS14_TheSocketIsItsModulesAlone(t *testing.T) {
@@ -124,7 +126,7 @@ func TestASocketWhoseNameIsTooLongSaysSo(t *testing.T) {
 
 func TestASocketTakesThePlaceOfOneThatWasLeft(t *testing.T) {
 	api, _ := testAPI(t, nil)
-	path := t.TempDir() + "/s"
+	path := sockettest.Dir(t) + "/s"
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
