@@ -4,14 +4,15 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/module"
 	"sluice/internal/operate"
 	"sluice/internal/workload"
@@ -74,20 +75,14 @@ func runModules(t *testing.T) (dir string) {
 func TestModulesOnTheCommandLine(t *testing.T) {
 	dir := runModules(t)
 	want := regexp.MustCompile(`^ends\tfailed\tended with exit code 3\tsh\nfilter\trunning\tup \d+ \w+\tsh\nrests\tstopped\tstopped\tsh\n$`)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(time.Minute); ; {
+	await.Success(t, "the modules are as they are to be", func() error {
 		status, out, errs := runCommand(t, "list", "--data", dir)
 		_, logs, _ := runCommand(t, "logs", "filter", "--data", dir)
-		if status == 0 && want.MatchString(out) && logs == "one\ntwo\n" {
-			break
+		if status != 0 || !want.MatchString(out) || logs != "one\ntwo\n" {
+			return fmt.Errorf("%d %q %q, logs %q", status, out, errs, logs)
 		}
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("%d %q %q, logs %q", status, out, errs, logs)
-		}
-	}
+		return nil
+	})
 	for _, tt := range []struct {
 		args   string
 		status Exit

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/sas"
 	"sluice/internal/service"
 )
@@ -64,22 +64,6 @@ func (s *transcript) String() string {
 	return s.b.String()
 }
 
-// until waits for something to be so.
-func until(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 func TestS12_ProvisionMakesADeviceAndTellsNobodyItsSecrets(t *testing.T) {
 	for _, name := range hubVariables {
 		t.Setenv(name, "")
@@ -102,7 +86,7 @@ func TestS12_ProvisionMakesADeviceAndTellsNobodyItsSecrets(t *testing.T) {
 		ended <- Main(ctx, []string{"provision", "--hub-data", hub, "--allow", list, "--listen", "127.0.0.1:0", "--data", dir, "--log-level", "debug"}, nil, said, said)
 	}()
 	where := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
-	until(t, "it is ready", func() bool { return where.MatchString(said.String()) && strings.Contains(said.String(), "msg=ready") })
+	await.True(t, "it is ready", func() bool { return where.MatchString(said.String()) && strings.Contains(said.String(), "msg=ready") })
 	code, err := os.ReadFile(filepath.Join(dir, "code"))
 	if err != nil {
 		t.Fatal(err)
@@ -120,11 +104,11 @@ func TestS12_ProvisionMakesADeviceAndTellsNobodyItsSecrets(t *testing.T) {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
 	var leaf service.Device
-	until(t, "the device is there", func() bool {
+	await.True(t, "the device is there", func() bool {
 		status, out, _ := runCommand(t, "device", "show", "leaf-1", "--json", "--hub-data", hub)
 		return status == 0 && json.Unmarshal([]byte(out), &leaf) == nil
 	})
-	until(t, "it is said that the module does not answer", func() bool { return strings.Contains(said.String(), "does not answer") })
+	await.True(t, "it is said that the module does not answer", func() bool { return strings.Contains(said.String(), "does not answer") })
 	cancel()
 	if status := <-ended; status != 0 {
 		t.Errorf("it ended with %d:\n%s", status, said)

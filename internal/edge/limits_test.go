@@ -12,6 +12,7 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
+	"sluice/internal/await"
 	"sluice/internal/edge/config"
 )
 
@@ -158,13 +159,7 @@ func TestD12_StoppingAcknowledgesWhatASlowedSenderHasStored(t *testing.T) {
 	for i := range 60 {
 		tokens = append(tokens, d.publish(fmt.Sprint("message ", i)))
 	}
-	for late := time.After(patience); e.gateway.Counts().Received.Load() < 60; {
-		select {
-		case <-late:
-			t.Fatal("not stored")
-		case <-time.After(time.Millisecond):
-		}
-	}
+	await.True(t, "all are stored", func() bool { return e.gateway.Counts().Received.Load() >= 60 })
 	stop()
 	for i, k := range tokens {
 		if !k.WaitTimeout(patience) || k.Error() != nil {

@@ -1,7 +1,7 @@
 package edge
 
 import (
-	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/edge/config"
 	"sluice/internal/hub/storage"
 	"sluice/internal/module"
@@ -43,23 +44,15 @@ func TestModulesOfADeployment(t *testing.T) {
 // startsFilter waits until the operator sees the module say who it is.
 func (s *site) startsFilter() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
 	c := module.NewClient(operate.Path(filepath.Join(s.dir, "data")))
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	await.Success(s.t, "the module says who it is", func() error {
 		var said strings.Builder
-		err := c.Logs(ctx, "filter", module.LogQuery{Tail: -1}, false, &said)
-		if said.String() == "I am filter\n" {
-			return
+		err := c.Logs(s.t.Context(), "filter", module.LogQuery{Tail: -1}, false, &said)
+		if said.String() != "I am filter\n" {
+			return fmt.Errorf("it says %q: %v", &said, err)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.t.Fatalf("the module says %q: %v", &said, err)
-		}
-	}
+		return nil
+	})
 }
 
 // The hub has an identity for each module that the gateway wants one for, with keys,
@@ -71,15 +64,7 @@ func TestIdentitiesOfModulesAreMade(t *testing.T) {
 		t.Errorf("before the hub was reached: %v", err)
 	}
 	s.run(e.Run)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); !e.gateway.Online(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("the hub is not reached")
-		}
-	}
+	s.untilOnline(e)
 	var before storage.Entry
 	for range 2 {
 		if err := e.createIdentity(t.Context(), "filter"); err != nil {

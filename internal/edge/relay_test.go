@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/edge/config"
 	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
@@ -38,15 +39,7 @@ func (s *site) openBelow(upper *Edge, device storage.Entry) *Edge {
 // untilOnline waits until a gateway has reached its hub.
 func (s *site) untilOnline(e *Edge) {
 	s.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); !e.gateway.Online(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			s.t.Fatal("the hub is not reached")
-		}
-	}
+	await.True(s.t, "the hub is reached", e.gateway.Online)
 }
 
 // A gateway three levels down makes the identity of a module, by way of those above,

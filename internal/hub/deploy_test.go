@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/code"
 	"sluice/internal/service"
 	"sluice/iot"
@@ -34,17 +35,12 @@ func (f *fixture) configure(c service.Configuration) service.Configuration {
 // moment.
 func (f *fixture) eventually(want string, got func() string) {
 	f.t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	last, late := got(), time.After(time.Minute)
-	for last != want {
-		select {
-		case <-tick.C:
-			last = got()
-		case <-late:
-			f.t.Fatalf("it stays %s, want %s", last, want)
+	await.Success(f.t, "what the hub does by itself", func() error {
+		if is := got(); is != want {
+			return fmt.Errorf("it is %s, want %s", is, want)
 		}
-	}
+		return nil
+	})
 }
 
 func (f *fixture) desired(id iot.Identity) string {

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"sluice/internal/await"
 	"sluice/internal/dbtest"
 	"sluice/internal/gateway"
 	"sluice/internal/gateway/gatewaytest"
@@ -162,13 +163,7 @@ func TestQueuesDeadLettersAndListeners(t *testing.T) {
 	}
 	lease.Dead(recs[0], "module rejected it")
 	lease.Release(0)
-	for src.Spool.DeadStats().Letters == 0 {
-		select {
-		case <-t.Context().Done():
-			t.Fatal("no dead letter")
-		case <-time.After(time.Millisecond):
-		}
-	}
+	await.True(t, "there is a dead letter", func() bool { return src.Spool.DeadStats().Letters > 0 })
 	_, text := get(t, Handler(src), "/metrics")
 	for _, line := range [][]string{
 		{"sluice_queue_bytes{", `endpoint="modules/filter/in"`, `priority="1"`, "} 100"},

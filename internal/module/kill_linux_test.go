@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/internal/await"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,15 +158,12 @@ func alive(pid int, mark string) bool {
 // awaitFamily waits until a module and its children are there.
 func awaitFamily(t *testing.T, mark string, n int) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); len(markedProcesses(mark)) != n; {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("there are %v, want %d", markedProcesses(mark), n)
+	await.Success(t, "the family is there", func() error {
+		if got := markedProcesses(mark); len(got) != n {
+			return fmt.Errorf("there are %v, want %d", got, n)
 		}
-	}
+		return nil
+	})
 }
 
 // What a module started is of the module too, wherever it went.

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/eventhub"
 	"sluice/internal/hub/storage"
 	"sluice/internal/hubevent"
@@ -105,7 +106,7 @@ func TestAnEventIsTakenOnceWhereverReadingBegins(t *testing.T) {
 		t.Helper()
 		r.from = make(chan eventhub.Position, 10)
 		p := s.start(func(cfg *Config) { cfg.Dir = dir }, func(p *Service, ctx context.Context) error { return p.Follow(ctx, r) })
-		within(t, "the requests are taken", func() bool { return p.Counts().Asked == want && p.Counts().Open == 0 })
+		await.True(t, "the requests are taken", func() bool { return p.Counts().Asked == want && p.Counts().Open == 0 })
 		p.stop()
 		if got := p.Counts().Asked; got != want {
 			t.Errorf("%d requests were taken, want %d", got, want)

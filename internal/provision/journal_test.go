@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/internal/leafwire"
 	"sluice/internal/service"
 	"sluice/iot"
@@ -199,7 +200,7 @@ func TestWhatWasAcknowledgedSurvivesAnyEnd(t *testing.T) {
 			want++
 		}
 		p.post(batch) // answered: acknowledged
-		within(t, "the end", func() bool { return hub.cut.Load() || p.Counts().Open == 0 })
+		await.True(t, "the end", func() bool { return hub.cut.Load() || p.Counts().Open == 0 })
 		text, err := os.ReadFile(filepath.Join(here, journalFile))
 		if err != nil {
 			t.Fatal(err)
@@ -214,7 +215,7 @@ func TestWhatWasAcknowledgedSurvivesAnyEnd(t *testing.T) {
 		}
 	}
 	p := s.start(func(cfg *Config) { cfg.Dir = filepath.Join(dir, "25") })
-	within(t, "all is done", func() bool { return p.Counts().Open == 0 })
+	await.True(t, "all is done", func() bool { return p.Counts().Open == 0 })
 	for i := range want {
 		leaf := fmt.Sprintf("leaf-%d", i)
 		if !s.exists(leaf) || len(m.answers(leaf)) == 0 {

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/internal/await"
 )
 
 // watched opens a list and keeps it up to date, quickly, until the test ends.
@@ -64,19 +66,19 @@ func TestAFileIsWatchedAndAMistakeInItDoesNoHarm(t *testing.T) {
 		t.Fatal("the list is not read")
 	}
 	write("a\nbb\n")
-	within(t, "the change is seen", func() bool { return a.Find("bb") == ByID })
+	await.True(t, "the change is seen", func() bool { return a.Find("bb") == ByID })
 	write("a b c d\n")
-	within(t, "the mistake is said", func() bool { return strings.Contains(said.String(), "line 1") })
+	await.True(t, "the mistake is said", func() bool { return strings.Contains(said.String(), "line 1") })
 	if a.Find("bb") != ByID {
 		t.Error("the list before is not in force")
 	}
 	if err := os.Remove(at); err != nil {
 		t.Fatal(err)
 	}
-	within(t, "the loss is said", func() bool { return strings.Contains(said.String(), "no such file") })
+	await.True(t, "the loss is said", func() bool { return strings.Contains(said.String(), "no such file") })
 	write("a\nbb\n")
 	write("ccc\n")
-	within(t, "the new file is seen", func() bool { return a.Find("ccc") == ByID && a.Find("a") == Unlisted })
+	await.True(t, "the new file is seen", func() bool { return a.Find("ccc") == ByID && a.Find("a") == Unlisted })
 }
 
 func TestAFileThatIsBeingWrittenIsNotRead(t *testing.T) {
@@ -129,14 +131,14 @@ func TestS12_AURLIsReadAndItsSignatureIsNotSaid(t *testing.T) {
 	}))
 	defer server.Close()
 	a, said := watched(t, server.URL+"/lists/leaves.txt?sv=1&sig=s3cret")
-	within(t, "the list is asked for again", func() bool { return unchanged.Load() > 1 })
+	await.True(t, "the list is asked for again", func() bool { return unchanged.Load() > 1 })
 	if whole.Load() != 1 {
 		t.Errorf("it was sent %d times", whole.Load())
 	}
 	set("b")
-	within(t, "the change is seen", func() bool { return a.Find("b") == ByID })
+	await.True(t, "the change is seen", func() bool { return a.Find("b") == ByID })
 	set("")
-	within(t, "the failure is said", func() bool { return strings.Contains(said.String(), "500") })
+	await.True(t, "the failure is said", func() bool { return strings.Contains(said.String(), "500") })
 	if a.Find("b") != ByID {
 		t.Error("the list before is not in force")
 	}
@@ -145,7 +147,7 @@ func TestS12_AURLIsReadAndItsSignatureIsNotSaid(t *testing.T) {
 		t.Errorf("a wrong signature: %v", err)
 	}
 	server.Close()
-	within(t, "the loss is said", func() bool { return strings.Contains(said.String(), "refused") })
+	await.True(t, "the loss is said", func() bool { return strings.Contains(said.String(), "refused") })
 	_, err = OpenAllow(t.Context(), server.URL+"/x?sig=s3cret", slog.New(slog.DiscardHandler))
 	if err == nil || strings.Contains(err.Error()+said.String(), "s3cret") {
 		t.Errorf("the signature was said: %v\n%s", err, said)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/internal/service"
 	"sluice/iot"
 )
@@ -278,7 +279,7 @@ func TestAModuleThatIsAwayIsToldLater(t *testing.T) {
 	p := s.start(keep)
 	p.ask("leaf-1", "create")
 	p.ask("no", "create")
-	within(t, "a call that nobody answered", func() bool { return p.Counts().Mute > 0 })
+	await.True(t, "a call that nobody answered", func() bool { return p.Counts().Mute > 0 })
 	p.stop()
 
 	// The requests outlive the process.
@@ -290,7 +291,7 @@ func TestAModuleThatIsAwayIsToldLater(t *testing.T) {
 	if code := m.await("no", 1); code != http.StatusBadRequest {
 		t.Errorf("told %d", code)
 	}
-	within(t, "the requests are done with", func() bool { return p.Counts().Open == 0 })
+	await.True(t, "the requests are done with", func() bool { return p.Counts().Open == 0 })
 	p.stop()
 	p = s.start(keep)
 	if n := p.Counts().Open; n != 0 {
@@ -314,7 +315,7 @@ func TestManyLeavesAtOnceAreEachCreatedOnce(t *testing.T) {
 		}
 		p.post(part) // Event Grid delivers at least once
 	}
-	within(t, "all are answered", func() bool { return p.Counts().Open == 0 && m.told() >= leaves })
+	await.True(t, "all are answered", func() bool { return p.Counts().Open == 0 && m.told() >= leaves })
 	if c := p.Counts(); c.Created != leaves || c.Updated != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -328,7 +329,7 @@ func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
 	s := newSite(t)
 	p := s.start(nil)
 	p.post([]any{event("site-9", "itm", "leaf-1", "create"), event("site-1", "gone", "leaf-2", "create")})
-	within(t, "the requests end", func() bool { return p.Counts().Open == 0 })
+	await.True(t, "the requests end", func() bool { return p.Counts().Open == 0 })
 	if s.exists("leaf-1") || s.exists("leaf-2") {
 		t.Error("a leaf of nobody was created")
 	}
@@ -350,6 +351,6 @@ func BenchmarkCreate(b *testing.B) {
 		}
 		p.post(batch)
 	}
-	within(b, "all are answered", func() bool { return p.Counts().Open == 0 && m.told() >= b.N })
+	await.True(b, "all are answered", func() bool { return p.Counts().Open == 0 && m.told() >= b.N })
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/storage"
 	"sluice/internal/leafwire"
@@ -26,25 +27,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
-
-// within waits until f says that it is so.
-func within(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !f() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
 
 // A site is a hub with the edge devices site-1 and site-2, each with a module itm.
 type site struct {
@@ -196,7 +178,7 @@ func (m *module) told() int {
 // await waits for the nth answer about a leaf and returns it.
 func (m *module) await(leaf string, n int) int {
 	m.t.Helper()
-	within(m.t, fmt.Sprintf("answer %d about %s", n, leaf), func() bool { return len(m.answers(leaf)) >= n })
+	await.True(m.t, fmt.Sprintf("answer %d about %s", n, leaf), func() bool { return len(m.answers(leaf)) >= n })
 	return m.answers(leaf)[n-1]
 }
 

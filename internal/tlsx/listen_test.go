@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/await"
 )
 
 // TestL3_FloodLeavesThoseInsideAlone opens far more connections than are allowed.
@@ -51,23 +53,8 @@ func TestL3_FloodLeavesThoseInsideAlone(t *testing.T) {
 	}
 
 	_ = inside[0].Close()
-	waitFor(t, func() bool { return l.Stats.Open.Load() == 7 })
+	await.True(t, "the place is free", func() bool { return l.Stats.Open.Load() == 7 })
 	ping(t, dial(t, l.Addr(), anyServer()))
-}
-
-// waitFor polls, for what has no event to wait for.
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("did not happen in time")
-		}
-	}
 }
 
 type from struct {

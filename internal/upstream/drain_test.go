@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/await"
 	"sluice/internal/gateway"
 	"sluice/internal/spool"
 	"sluice/iot"
@@ -57,7 +58,7 @@ func drain(b *testing.B, p Protocol, devices, each int) time.Duration {
 	began := time.Now()
 	go func() { defer close(done); g.Run(ctx) }()
 	total := uint64(devices * each)
-	eventually(b, "the end of draining", func() bool { return g.Counts().Delivered.Load() == total })
+	await.True(b, "the end of draining", func() bool { return g.Counts().Delivered.Load() == total })
 	took := time.Since(began)
 	stop()
 	<-done

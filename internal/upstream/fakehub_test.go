@@ -18,14 +18,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sluice/internal/await"
 	"sluice/iot"
 	"sluice/mqtt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience bounds every wait of the tests.
-const patience = 60 * time.Second
 
 // hubName is what the certificate of the fake hub is for.
 const hubName = "hub.test"
@@ -189,7 +187,7 @@ func (c *fakeConn) Closed(error, *mqtt.Message)               { close(c.closed) 
 // client returns a client of h, with further settings by change.
 func (h *fakeHub) client(t *testing.T, change func(*Options)) *Hub {
 	t.Helper()
-	opt := Options{HostName: hubName, Address: "127.0.0.1", MQTTPort: h.mqttPort, HTTPSPort: h.httpsPort, Roots: h.roots, ConnectTimeout: patience}
+	opt := Options{HostName: hubName, Address: "127.0.0.1", MQTTPort: h.mqttPort, HTTPSPort: h.httpsPort, Roots: h.roots, ConnectTimeout: await.Patience}
 	if change != nil {
 		change(&opt)
 	}
@@ -210,16 +208,4 @@ func dial(t *testing.T, client *Hub, ended func(error)) iot.Session {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-// await waits for what a callback or a fake sends.
-func await[T any](t *testing.T, c <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s did not happen within %s", what, patience)
-		panic("unreachable")
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
@@ -58,7 +59,7 @@ func live(t *testing.T, s *site, h *Hub) (whole bool) {
 	if err == nil {
 		return true
 	}
-	if reason := await(t, ended, "the end of a session whose line was cut"); reason == nil {
+	if reason := await.Value(t, ended, "the end of a session whose line was cut"); reason == nil {
 		t.Error("the session ended without a reason")
 	}
 	return false
@@ -74,7 +75,7 @@ func mustBeAnAbsence(t *testing.T, err error) {
 func telemetryPasses(t *testing.T, session iot.Session) error {
 	done := make(chan error, 1)
 	session.Send(messages(3), func(err error) { done <- err })
-	err := await(t, done, "done")
+	err := await.Value(t, done, "done")
 	if err != nil {
 		mustBeAnAbsence(t, err)
 	}
@@ -97,7 +98,7 @@ func commandsPass(t *testing.T, s *site, session iot.Session) error {
 	}
 	over := make(chan error, 1)
 	go func() { over <- telemetryPasses(t, session) }() // is a way to know that the line is cut
-	if err := await(t, over, "telemetry"); err != nil {
+	if err := await.Value(t, over, "telemetry"); err != nil {
 		return err
 	}
 	for {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/iot"
 	"sluice/mqtt"
 )
@@ -31,7 +32,7 @@ func TestBatchesArriveInOrderAndAreReportedOnce(t *testing.T) {
 		want = append(want, fmt.Sprintf("%da", i), fmt.Sprintf("%db", i))
 	}
 	for range 20 {
-		if err := await(t, done, "the acknowledgement"); err != nil {
+		if err := await.Value(t, done, "the acknowledgement"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +53,7 @@ func TestTheWireIsWhatAHubExpects(t *testing.T) {
 	m.System.Set(iot.ContentType, "application/json")
 	m.Properties.Set("a&b", "ü/?")
 	s.Send([]iot.Message{m}, func(err error) { done <- err })
-	if err := await(t, done, "the acknowledgement"); err != nil {
+	if err := await.Value(t, done, "the acknowledgement"); err != nil {
 		t.Fatal(err)
 	}
 	c := h.connect(0)
@@ -126,15 +127,15 @@ func TestWhatIsInFlightFailsWithTheConnection(t *testing.T) {
 		s.Send([]iot.Message{m}, func(err error) { done <- err })
 	}
 	for range 5 {
-		if err := await(t, done, "the failure"); err == nil {
+		if err := await.Value(t, done, "the failure"); err == nil {
 			t.Error("a message that was never acknowledged is reported as safe")
 		}
 	}
-	if err := await(t, ended, "Ended"); iot.KindOf(err) != iot.Unavailable {
+	if err := await.Value(t, ended, "Ended"); iot.KindOf(err) != iot.Unavailable {
 		t.Errorf("ended with %v", err)
 	}
 	s.Send(messages(1), func(err error) { done <- err })
-	if err := await(t, done, "the failure"); err == nil {
+	if err := await.Value(t, done, "the failure"); err == nil {
 		t.Error("a dead session took a message")
 	}
 	if err := s.Close(); err != nil || len(ended) != 0 {
@@ -149,10 +150,10 @@ func TestU11_ASilentHubIsTakenForDead(t *testing.T) {
 	s := dial(t, h.client(t, func(o *Options) { o.AckTimeout = 50 * time.Millisecond }), func(err error) { ended <- err })
 	done := make(chan error, 1)
 	s.Send(messages(1), func(err error) { done <- err })
-	if err := await(t, done, "the failure"); iot.KindOf(err) != iot.Timeout {
+	if err := await.Value(t, done, "the failure"); iot.KindOf(err) != iot.Timeout {
 		t.Errorf("done got %v, want a timeout", err)
 	}
-	if err := await(t, ended, "Ended"); iot.KindOf(err) != iot.Timeout {
+	if err := await.Value(t, ended, "Ended"); iot.KindOf(err) != iot.Timeout {
 		t.Errorf("ended with %v", err)
 	}
 }
@@ -168,8 +169,8 @@ func TestSendWaitsForTheWindow(t *testing.T) {
 		s.Send(messages(3), func(err error) { done <- err })
 		close(returned)
 	}()
-	await(t, arrived, "the first message")
-	await(t, arrived, "the second message")
+	await.Value(t, arrived, "the first message")
+	await.Value(t, arrived, "the second message")
 	select {
 	case <-returned:
 		t.Fatal("a third message passed a window of two")
@@ -178,12 +179,12 @@ func TestSendWaitsForTheWindow(t *testing.T) {
 	default:
 	}
 	h.conn(0).release()
-	if got := await(t, arrived, "the third message"); got != "2" {
+	if got := await.Value(t, arrived, "the third message"); got != "2" {
 		t.Errorf("message %q, want 2", got)
 	}
-	await(t, returned, "the return of Send")
+	await.Value(t, returned, "the return of Send")
 	h.conn(0).release()
-	if err := await(t, done, "the acknowledgement"); err != nil {
+	if err := await.Value(t, done, "the acknowledgement"); err != nil {
 		t.Error(err)
 	}
 }
@@ -196,14 +197,14 @@ func TestCloseFailsWhatIsUnacknowledgedAndTellsNobody(t *testing.T) {
 	s := dial(t, h.client(t, nil), func(err error) { ended <- err })
 	done := make(chan error, 1)
 	s.Send(messages(1), func(err error) { done <- err })
-	await(t, arrived, "the message")
+	await.Value(t, arrived, "the message")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := await(t, done, "the failure"); err == nil {
+	if err := await.Value(t, done, "the failure"); err == nil {
 		t.Error("closing acknowledged a message")
 	}
-	await(t, h.conn(0).closed, "the end at the hub")
+	await.Value(t, h.conn(0).closed, "the end at the hub")
 	if len(ended) != 0 {
 		t.Error("Ended was called for our own Close")
 	}

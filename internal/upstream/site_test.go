@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/internal/hub"
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/storage"
@@ -85,7 +86,7 @@ func (s *site) client(p Protocol, change func(*Options)) *Hub {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.host.RootPEM())
 	opt := Options{
-		Protocol: p, HostName: "localhost", Address: "127.0.0.1", Roots: roots, ConnectTimeout: patience,
+		Protocol: p, HostName: "localhost", Address: "127.0.0.1", Roots: roots, ConnectTimeout: await.Patience,
 		MQTTPort: port(s.host.MQTTAddr()), AMQPPort: port(s.host.AMQPAddr()), HTTPSPort: port(s.host.HTTPSAddr()),
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)),
 	}
@@ -135,7 +136,7 @@ func (s *site) events(id iot.Identity, n int) []storage.Event {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), await.Patience)
 	defer cancel()
 	var all []storage.Event
 	for len(all) < n {
@@ -237,20 +238,5 @@ func (w *wire) cutAfter(n int) {
 func eachProtocol(t *testing.T, f func(t *testing.T, p Protocol)) {
 	for _, p := range []Protocol{AMQP, MQTT} {
 		t.Run(string(p), func(t *testing.T) { t.Parallel(); f(t, p) })
-	}
-}
-
-// eventually waits until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	late := time.After(patience)
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for !f() {
-		select {
-		case <-again.C:
-		case <-late:
-			t.Fatalf("%s did not happen within %s", what, patience)
-		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
@@ -37,7 +38,7 @@ func TestTelemetryIsWhatWasSentInOrder(t *testing.T) {
 			want = append(want, string(batch[0].Body), "", string(batch[2].Body))
 		}
 		for range 51 {
-			if err := await(t, done, "the acknowledgement"); err != nil {
+			if err := await.Value(t, done, "the acknowledgement"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -72,7 +73,7 @@ func TestMessagesOfAnySizePass(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		session.Send(batch, func(err error) { done <- err })
-		if err := await(t, done, "the acknowledgement"); err != nil {
+		if err := await.Value(t, done, "the acknowledgement"); err != nil {
 			t.Fatal(err)
 		}
 		for i, e := range s.events(leafID, len(sizes)) {
@@ -101,7 +102,7 @@ func TestCommandsComeAsGrantedAndEndAsSettled(t *testing.T) {
 		}
 		sub.Grant(2)
 		for i := range 2 {
-			d := await(t, got, "a command")
+			d := await.Value(t, got, "a command")
 			if string(d.Message.Body) != fmt.Sprint(i) || d.Message.System.Get(iot.MessageID) != fmt.Sprintf("m%d", i) {
 				t.Errorf("command %+v", d)
 			}
@@ -115,12 +116,12 @@ func TestCommandsComeAsGrantedAndEndAsSettled(t *testing.T) {
 				t.Errorf("settled twice: %v", err)
 			}
 		}
-		eventually(t, "the end of two commands", func() bool { return s.hub().CommandCount(leafID) == 1 })
+		await.True(t, "the end of two commands", func() bool { return s.hub().CommandCount(leafID) == 1 })
 		if len(got) != 0 {
 			t.Error("more came than was granted")
 		}
 		sub.Grant(5)
-		await(t, got, "the third command")
+		await.Value(t, got, "the third command")
 		if n := sub.Revoke(); n != 4 {
 			t.Errorf("revoked %d, want 4", n)
 		}
@@ -149,17 +150,17 @@ func TestAbandonedAndRejectedCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	sub.Grant(3)
-	d := await(t, got, "the command")
+	d := await.Value(t, got, "the command")
 	if d.Count != 0 || d.Repeat {
 		t.Errorf("first delivery %+v", d)
 	}
 	_ = session.Settle(t.Context(), d.LockToken, iot.Abandon)
-	d = await(t, got, "the command again")
+	d = await.Value(t, got, "the command again")
 	if d.Count != 1 || !d.Repeat {
 		t.Errorf("second delivery %+v", d)
 	}
 	_ = session.Settle(t.Context(), d.LockToken, iot.Reject)
-	eventually(t, "the end of the command", func() bool { return s.hub().CommandCount(leafID) == 0 })
+	await.True(t, "the end of the command", func() bool { return s.hub().CommandCount(leafID) == 0 })
 }
 
 func TestMethodsAreCalledAndAnswered(t *testing.T) {
@@ -180,7 +181,7 @@ func TestMethodsAreCalledAndAnswered(t *testing.T) {
 				}
 			}
 			sub.Close()
-			eventually(t, "the end of listening", func() bool {
+			await.True(t, "the end of listening", func() bool {
 				_, err := s.hub().InvokeMethod(t.Context(), id, iot.MethodCall{Name: "x", ResponseTimeout: 5 * time.Second})
 				return iot.KindOf(err) == iot.NotFound
 			})
@@ -214,7 +215,7 @@ func TestTwinsAreReadPatchedAndFollowed(t *testing.T) {
 		if _, err := s.hub().PatchTwin(leafID, json.RawMessage(`{"properties":{"desired":{"a":null,"c":true}}}`), ""); err != nil {
 			t.Fatal(err)
 		}
-		if got := await(t, changes, "the change"); !strings.Contains(got, `"a":null`) || !strings.Contains(got, `"$version":3`) {
+		if got := await.Value(t, changes, "the change"); !strings.Contains(got, `"a":null`) || !strings.Contains(got, `"$version":3`) {
 			t.Errorf("change %s", got)
 		}
 		sub.Close()
@@ -256,19 +257,19 @@ func TestARenewedSessionOutlivesItsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer witness.Close()
-		if err := await(t, over, "the end of the other session"); err == nil {
+		if err := await.Value(t, over, "the end of the other session"); err == nil {
 			t.Error("a session ended for no reason")
 		}
 		session.Send(messages(1), func(err error) { done <- err })
 		for range 2 {
-			if err := await(t, done, "the acknowledgement"); err != nil {
+			if err := await.Value(t, done, "the acknowledgement"); err != nil {
 				t.Error(err)
 			}
 		}
 		if err := s.hub().SendCommand(leafID, iot.Message{Body: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
-		d := await(t, got, "a command after the renewal")
+		d := await.Value(t, got, "a command after the renewal")
 		if err := session.Settle(t.Context(), d.LockToken, iot.Complete); err != nil {
 			t.Error(err)
 		}
@@ -298,7 +299,7 @@ func TestOneRefusedIdentityDoesNotDisturbOthers(t *testing.T) {
 		a.Send(messages(10), func(err error) { done <- err })
 		b.Send(messages(10), func(err error) { done <- err })
 		for range 2 {
-			if err := await(t, done, "the acknowledgement"); err != nil {
+			if err := await.Value(t, done, "the acknowledgement"); err != nil {
 				t.Error(err)
 			}
 		}
@@ -306,11 +307,11 @@ func TestOneRefusedIdentityDoesNotDisturbOthers(t *testing.T) {
 		if err := s.host.Registry().Delete(iot.DeviceIdentity("a"), ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := await(t, ended, "the end of the removed identity's session"); iot.KindOf(err) != iot.Unauthorized && p == AMQP {
+		if err := await.Value(t, ended, "the end of the removed identity's session"); iot.KindOf(err) != iot.Unauthorized && p == AMQP {
 			t.Errorf("ended with %v", err)
 		}
 		b.Send(messages(10), func(err error) { done <- err })
-		if err := await(t, done, "the acknowledgement"); err != nil || len(ended) != 0 {
+		if err := await.Value(t, done, "the acknowledgement"); err != nil || len(ended) != 0 {
 			t.Errorf("the other identity: %v, %d sessions ended", err, len(ended))
 		}
 	})
@@ -322,12 +323,12 @@ func TestALaterSessionEndsTheEarlier(t *testing.T) {
 	ended := make(chan error, 1)
 	s.connect(h, leafID, func(err error) { ended <- err })
 	later := s.connect(h, leafID, nil)
-	if err := await(t, ended, "the end of the earlier session"); !errors.Is(err, iot.ErrTakenOver) {
+	if err := await.Value(t, ended, "the end of the earlier session"); !errors.Is(err, iot.ErrTakenOver) {
 		t.Errorf("ended with %v", err)
 	}
 	done := make(chan error, 1)
 	later.Send(messages(1), func(err error) { done <- err })
-	if err := await(t, done, "the acknowledgement"); err != nil {
+	if err := await.Value(t, done, "the acknowledgement"); err != nil {
 		t.Error(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
@@ -26,7 +27,7 @@ func TestF1_LittleSpaceLeft(t *testing.T) {
 	l := open(t, Options{FS: mem, Partitions: 1, MinFree: 1 << 20})
 	mustPut(t, l, "dev1", "before")
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1<<20 - 1})
-	eventually(t, "appends to be refused", func() bool { return errors.Is(put(l, "dev1", "x"), storage.ErrNoSpace) })
+	await.True(t, "appends to be refused", func() bool { return errors.Is(put(l, "dev1", "x"), storage.ErrNoSpace) })
 	before := len(all(t, l, 0, storage.Earliest()))
 	for range 10 {
 		if err := put(l, "dev1", "refused"); !errors.Is(err, storage.ErrNoSpace) {
@@ -37,7 +38,7 @@ func TestF1_LittleSpaceLeft(t *testing.T) {
 		t.Errorf("%d refused events are stored", after-before)
 	}
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30})
-	eventually(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
+	await.True(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
 	events := all(t, l, 0, storage.Earliest())
 	if last := textsOf(events)[len(events)-1]; last != "after" {
 		t.Errorf("the last event is %q", last)
@@ -61,7 +62,7 @@ func TestF1_TheDiskFillsUpUnderAWrite(t *testing.T) {
 		}
 		result <- err
 	})
-	eventually(t, "the log to notice", func() bool { return l.space.short.Load() })
+	await.True(t, "the log to notice", func() bool { return l.space.short.Load() })
 	if got := len(all(t, l, 0, storage.Earliest())); got != 1 {
 		t.Errorf("%d events are readable, want 1", got)
 	}
@@ -70,7 +71,7 @@ func TestF1_TheDiskFillsUpUnderAWrite(t *testing.T) {
 	if err := <-result; err != nil {
 		t.Fatalf("when space has returned: %v", err)
 	}
-	eventually(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
+	await.True(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +90,13 @@ func TestF2_TheDiskIsFullForATable(t *testing.T) {
 	disk.fail(func(op errorfs.Op) bool { return isTable(op.Path) && op.Kind == errorfs.OpFileWrite }, syscall.ENOSPC)
 	flushed := make(chan error, 1)
 	go func() { flushed <- l.db.Flush() }()
-	eventually(t, "the log to notice", func() bool { return l.space.short.Load() })
+	await.True(t, "the log to notice", func() bool { return l.space.short.Load() })
 	wantTexts(t, all(t, l, 0, storage.Earliest()), texts)
 	disk.set(nil)
 	if err := <-flushed; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
+	await.True(t, "appends to be taken", func() bool { return put(l, "dev1", "after") == nil })
 }
 
 // F3: after a failed fsync nothing is called back with nil any more, the owner is

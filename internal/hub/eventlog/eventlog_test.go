@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
@@ -268,7 +269,7 @@ func TestB8_AppendWaitsForRoom(t *testing.T) {
 			appended <- i
 		}
 	}()
-	eventually(t, "some appends", func() bool { return len(appended) >= 8 })
+	await.True(t, "some appends", func() bool { return len(appended) >= 8 })
 	l.inbox.mu.Lock()
 	held := l.inbox.bytes
 	l.inbox.mu.Unlock()

@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -180,20 +179,6 @@ func textsOf(events []storage.Event) (texts []string) {
 		texts = append(texts, string(e.Message.Body))
 	}
 	return texts
-}
-
-// eventually waits for a condition that goroutines of the log bring about.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for tick := time.NewTicker(time.Millisecond); !holds(); {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("not within a minute: ", what)
-		}
-	}
 }
 
 func wantTexts(t testing.TB, got []storage.Event, want []string) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sluice/internal/await"
 	"sluice/internal/hub/storage"
 	"sluice/iot"
 )
@@ -81,10 +82,10 @@ func TestEventsAreRemovedBySize(t *testing.T) {
 	for i := range 100 {
 		mustPut(t, l, "dev1", fmt.Sprintf("%0300d", i))
 		if s := must(l.Stats(p)); i > 50 && s.Bytes > 20_000 { // the keeper hurries when a share is passed
-			eventually(t, "the oldest events to go", func() bool { return must(l.Stats(p)).Bytes <= 10_000 })
+			await.True(t, "the oldest events to go", func() bool { return must(l.Stats(p)).Bytes <= 10_000 })
 		}
 	}
-	eventually(t, "the oldest events to go", func() bool { return must(l.Stats(p)).Bytes <= 10_000 })
+	await.True(t, "the oldest events to go", func() bool { return must(l.Stats(p)).Bytes <= 10_000 })
 	s := must(l.Stats(p))
 	if s.Next != 100 || s.Bytes < 9_000 {
 		t.Errorf("too much is gone: %+v", s)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"sluice/internal/await"
 	"sluice/internal/dbtest"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/documents"
@@ -128,23 +129,14 @@ const (
 // ended waits until a job has ended.
 func (w *world) ended(id string) service.Job {
 	w.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	late := time.After(time.Minute)
-	for {
-		j, err := w.Get(id)
-		switch {
-		case err != nil:
-			w.Fatal(err)
-		case j.Ended():
-			return j
+	var j service.Job
+	await.Success(w, "job "+id+" ends", func() (err error) {
+		if j, err = w.Get(id); err == nil && !j.Ended() {
+			err = fmt.Errorf("it is %s", j.Status)
 		}
-		select {
-		case <-tick.C:
-		case <-late:
-			w.Fatalf("job %s is still %s", id, j.Status)
-		}
-	}
+		return err
+	})
+	return j
 }
 
 // rows are the devices of all jobs, as queries see them.

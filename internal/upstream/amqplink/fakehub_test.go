@@ -14,13 +14,11 @@ import (
 
 	"sluice/amqp10"
 	"sluice/internal/amqpmsg"
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience bounds every wait of the tests.
-const patience = 60 * time.Second
 
 const hubName = "hub.test"
 
@@ -82,7 +80,7 @@ func startHubWith(t testing.TB, limits amqp10.Limits) *fakeHub {
 func (h *fakeHub) pool(change func(*Config)) *Pool {
 	h.t.Helper()
 	cfg := Config{
-		HostName: hubName, ConnectTimeout: patience, OperationTimeout: patience,
+		HostName: hubName, ConnectTimeout: await.Patience, OperationTimeout: await.Patience,
 		Dial: func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", h.addr) },
 	}
 	if change != nil {
@@ -299,32 +297,5 @@ func (c *fakeConn) release(settle func(*amqp10.Delivery)) {
 	c.mu.Unlock()
 	for _, d := range held {
 		settle(d)
-	}
-}
-
-// await waits for what a callback or a fake sends.
-func await[T any](t testing.TB, c <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s did not happen within %s", what, patience)
-		panic("unreachable")
-	}
-}
-
-// eventually waits until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	late := time.After(patience)
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for !f() {
-		select {
-		case <-again.C:
-		case <-late:
-			t.Fatalf("%s did not happen within %s", what, patience)
-		}
 	}
 }

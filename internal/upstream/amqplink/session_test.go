@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/amqp10"
+	"sluice/internal/await"
 	"sluice/iot"
 )
 
@@ -35,7 +36,7 @@ func TestARefusedBatchFailsThoseBehindIt(t *testing.T) {
 	done := make(chan result, 10)
 	for _, name := range []string{"a", "b", "c"} {
 		s.Send(body1(name), func(err error) { done <- result{name, err} })
-		await(t, arrived, "the message")
+		await.Value(t, arrived, "the message")
 	}
 	h.conn(0).release(func(d *amqp10.Delivery) {
 		if m, _ := d.Message(); string(m.Data[0]) == "a" {
@@ -48,14 +49,14 @@ func TestARefusedBatchFailsThoseBehindIt(t *testing.T) {
 		name string
 		kind iot.Kind
 	}{{"a", iot.Invalid}, {"b", iot.Unavailable}, {"c", iot.Unavailable}} {
-		if got := await(t, done, "done"); got.name != want.name || got.err == nil || iot.KindOf(got.err) != want.kind {
+		if got := await.Value(t, done, "done"); got.name != want.name || got.err == nil || iot.KindOf(got.err) != want.kind {
 			t.Errorf("call %d of done: %s %v, want %s %v", i, got.name, got.err, want.name, want.kind)
 		}
 	}
 	s.Send(body1("d"), func(err error) { done <- result{"d", err} })
-	await(t, arrived, "the message")
+	await.Value(t, arrived, "the message")
 	h.conn(0).release((*amqp10.Delivery).Accept)
-	if got := await(t, done, "done"); got.err != nil {
+	if got := await.Value(t, done, "done"); got.err != nil {
 		t.Errorf("the session does not go on: %v", got.err)
 	}
 }
@@ -73,7 +74,7 @@ func TestOutcomesOutOfOrderAreReportedInOrder(t *testing.T) {
 			}
 			done <- i
 		})
-		await(t, arrived, "the message")
+		await.Value(t, arrived, "the message")
 	}
 	c := h.conn(0)
 	c.mu.Lock()
@@ -81,7 +82,7 @@ func TestOutcomesOutOfOrderAreReportedInOrder(t *testing.T) {
 	c.mu.Unlock()
 	c.release((*amqp10.Delivery).Accept)
 	for i := range 3 {
-		if got := await(t, done, "done"); got != i {
+		if got := await.Value(t, done, "done"); got != i {
 			t.Errorf("batch %d reported as the %dth", got, i)
 		}
 	}
@@ -107,7 +108,7 @@ func TestEveryOutcomeButAcceptedIsAnError(t *testing.T) {
 			s := h.connect(h.pool(nil), leaf, nil)
 			done := make(chan error, 1)
 			s.Send(body1("x"), func(err error) { done <- err })
-			if err := await(t, done, "done"); err == nil || iot.KindOf(err) != tt.want {
+			if err := await.Value(t, done, "done"); err == nil || iot.KindOf(err) != tt.want {
 				t.Errorf("done got %v, want %v", err, tt.want)
 			}
 		})
@@ -129,7 +130,7 @@ func TestSendWaitsWhenTooMuchIsUnderWay(t *testing.T) {
 	}()
 	c := h.conn(0)
 	for range 10 {
-		eventually(t, "a delivery", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.held) > 0 })
+		await.True(t, "a delivery", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.held) > 0 })
 		if n := int(returned.Load()); n > 6+len(full)+1 {
 			t.Fatalf("%d calls of Send returned with %d settled", n, len(full))
 		}
@@ -140,7 +141,7 @@ func TestSendWaitsWhenTooMuchIsUnderWay(t *testing.T) {
 		first.Accept()
 	}
 	for range 10 {
-		if err := await(t, full, "done"); err != nil {
+		if err := await.Value(t, full, "done"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -153,10 +154,10 @@ func TestU11_AHubThatDoesNotSettleLosesTheSession(t *testing.T) {
 	s := h.connect(h.pool(func(c *Config) { c.OperationTimeout = 50 * time.Millisecond }), leaf, func(err error) { ended <- err })
 	done := make(chan error, 1)
 	s.Send(body1("x"), func(err error) { done <- err })
-	if err := await(t, done, "the failure"); iot.KindOf(err) != iot.Timeout {
+	if err := await.Value(t, done, "the failure"); iot.KindOf(err) != iot.Timeout {
 		t.Errorf("done got %v", err)
 	}
-	if err := await(t, ended, "Ended"); iot.KindOf(err) != iot.Timeout {
+	if err := await.Value(t, ended, "Ended"); iot.KindOf(err) != iot.Timeout {
 		t.Errorf("ended with %v", err)
 	}
 }
@@ -240,16 +241,16 @@ func TestAClosedLinkEndsOneSessionAndNoOther(t *testing.T) {
 	methods := c.senders["/devices/a/methods/devicebound"]
 	c.mu.Unlock()
 	methods.CloseWith(amqp10.Errorf(amqp10.ErrStolen, "another came"))
-	if err := await(t, ended, "the end of the session"); !errors.Is(err, iot.ErrTakenOver) {
+	if err := await.Value(t, ended, "the end of the session"); !errors.Is(err, iot.ErrTakenOver) {
 		t.Errorf("ended with %v", err)
 	}
 	done := make(chan error, 2)
 	a.Send(body1("x"), func(err error) { done <- err })
-	if err := await(t, done, "done"); !errors.Is(err, iot.ErrTakenOver) {
+	if err := await.Value(t, done, "done"); !errors.Is(err, iot.ErrTakenOver) {
 		t.Errorf("a dead session said %v", err)
 	}
 	b.Send(body1("x"), func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil || len(ended) != 0 {
+	if err := await.Value(t, done, "done"); err != nil || len(ended) != 0 {
 		t.Errorf("the other session: %v", err)
 	}
 }
@@ -269,10 +270,10 @@ func TestALostConnectionEndsAllItsSessions(t *testing.T) {
 	}
 	h.conn(0).amqp.CloseWith(amqp10.Errorf(amqp10.ErrConnectionForced, "maintenance"))
 	for range n {
-		if err := await(t, ended, "Ended"); iot.KindOf(err) != iot.Unavailable {
+		if err := await.Value(t, ended, "Ended"); iot.KindOf(err) != iot.Unavailable {
 			t.Errorf("ended with %v", err)
 		}
-		if err := await(t, done, "done"); iot.KindOf(err) != iot.Unavailable {
+		if err := await.Value(t, done, "done"); iot.KindOf(err) != iot.Unavailable {
 			t.Errorf("done with %v", err)
 		}
 	}
@@ -296,7 +297,7 @@ func TestAFullConnectionIsFollowedByAnother(t *testing.T) {
 		_ = s.Close()
 	}
 	for i := range 3 {
-		await(t, h.conn(i).closed, "the end of a connection that nobody uses")
+		await.Value(t, h.conn(i).closed, "the end of a connection that nobody uses")
 	}
 }
 
@@ -355,7 +356,7 @@ func TestMoreIdentitiesThanChannelsShareThem(t *testing.T) {
 		s.Send(body1("x"), func(err error) { done <- err })
 	}
 	for range 10 {
-		if err := await(t, done, "done"); err != nil {
+		if err := await.Value(t, done, "done"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -370,7 +371,7 @@ func TestTokensGoOnAfterTheirLinkWasClosed(t *testing.T) {
 	s := h.connect(p, leaf, nil)
 	c := h.conn(0)
 	c.claims.CloseWith(amqp10.Errorf(amqp10.ErrDetachForced, "idle for long"))
-	eventually(t, "the end of the links", func() bool {
+	await.True(t, "the end of the links", func() bool {
 		d := &p.lines[0].tokens
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -390,7 +391,7 @@ func TestU4_AHubThatAnswersNothingLosesTheConnection(t *testing.T) {
 	h.connect(p, iot.DeviceIdentity("b"), func(err error) { ended <- err })
 	a.Send(body1("x"), func(error) {})
 	for range 2 {
-		if err := await(t, ended, "the end of a session"); !iot.KindOf(err).Retryable() {
+		if err := await.Value(t, ended, "the end of a session"); !iot.KindOf(err).Retryable() {
 			t.Errorf("ended with %v", err)
 		}
 	}
@@ -412,14 +413,14 @@ func TestU11_AnOperationThatIsStuckLosesOneSessionOnly(t *testing.T) {
 	a.Send(body1("stuck"), func(error) {})
 	done := make(chan error, 1)
 	b.Send(body1("x"), func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil {
+	if err := await.Value(t, done, "done"); err != nil {
 		t.Error(err)
 	}
-	if err := await(t, ended, "the end of the stuck session"); iot.KindOf(err) != iot.Timeout {
+	if err := await.Value(t, ended, "the end of the stuck session"); iot.KindOf(err) != iot.Timeout {
 		t.Errorf("ended with %v", err)
 	}
 	b.Send(body1("x"), func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil || len(ended) != 0 {
+	if err := await.Value(t, done, "done"); err != nil || len(ended) != 0 {
 		t.Errorf("the other session: %v", err)
 	}
 	if _, err := b.Twin(t.Context()); iot.KindOf(err) != iot.Timeout {
@@ -436,11 +437,11 @@ func TestU6_AHubThatHasMovedIsLookedForAgain(t *testing.T) {
 	h.connect(p, iot.DeviceIdentity("b"), func(err error) { ended <- err })
 	done := make(chan error, 1)
 	a.Send(body1("x"), func(err error) { done <- err })
-	if err := await(t, done, "done"); iot.KindOf(err) != iot.Unavailable {
+	if err := await.Value(t, done, "done"); iot.KindOf(err) != iot.Unavailable {
 		t.Errorf("done got %v", err)
 	}
 	for range 2 {
-		if err := await(t, ended, "the end of a session"); iot.KindOf(err) != iot.Unavailable {
+		if err := await.Value(t, ended, "the end of a session"); iot.KindOf(err) != iot.Unavailable {
 			t.Errorf("ended with %v", err)
 		}
 	}
@@ -468,7 +469,7 @@ func TestB5_AHubThatThrottlesIsNotAskedAgain(t *testing.T) {
 	done := make(chan error, 1)
 	for i := range len(busy) + 1 {
 		s.Send(body1("x"), func(err error) { done <- err })
-		err := await(t, done, "done")
+		err := await.Value(t, done, "done")
 		if i < len(busy) && iot.KindOf(err) != iot.Throttled {
 			t.Errorf("%s: %v", busy[i], err)
 		}

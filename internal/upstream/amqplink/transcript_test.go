@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sluice/amqp10"
+	"sluice/internal/await"
 	"sluice/internal/transcript"
 	"sluice/iot"
 )
@@ -66,7 +67,7 @@ func converse(t *testing.T, h *fakeHub, s iot.Session) {
 		t.Fatal(err)
 	}
 	changes.Close()
-	eventually(t, "the request to end changes", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "DELETE") })
+	await.True(t, "the request to end changes", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "DELETE") })
 	again := creds(s.Identity())
 	again.Token = "SharedAccessSignature, a later one"
 	if err := s.Renew(t.Context(), again); err != nil {
@@ -78,7 +79,7 @@ func send(t *testing.T, s iot.Session, batch ...iot.Message) {
 	t.Helper()
 	done := make(chan error, 1)
 	s.Send(batch, func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil {
+	if err := await.Value(t, done, "done"); err != nil {
 		t.Error(err)
 	}
 }
@@ -113,7 +114,7 @@ func command(t *testing.T, h *fakeHub, s iot.Session) {
 	msg.Annotations.Set("x-opt-sequence-number", int64(9))
 	msg.ApplicationProperties.Set("iothub-ack", "full")
 	o, err := deliverAndSettle(t, h.linkTo(t, "devicebound"), msg, func() {
-		d := await(t, got, "the command")
+		d := await.Value(t, got, "the command")
 		if d.LockToken != "01020300-0000-0000-0000-000000000000" || d.Count != 2 || !d.Repeat ||
 			d.Message.System.Get(iot.SequenceNumber) != "9" || d.Message.System.Get(iot.Ack) != "full" || string(d.Message.Body) != "do" {
 			t.Errorf("delivery %+v", d)
@@ -139,7 +140,7 @@ func deliverAndSettle(t *testing.T, l *amqp10.Sender, msg *amqp10.Message, settl
 		done <- result{o, err}
 	}()
 	settle()
-	r := await(t, done, "the outcome")
+	r := await.Value(t, done, "the outcome")
 	return r.o, r.err
 }
 
@@ -157,7 +158,7 @@ func method(t *testing.T, h *fakeHub, s iot.Session) {
 	if _, err := h.linkTo(t, "methods/devicebound").Deliver(t.Context(), amqp10.Outgoing{Message: msg}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the answer", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "IoThub-status") })
+	await.True(t, "the answer", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "IoThub-status") })
 	sub.Close()
 }
 

@@ -12,14 +12,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sluice/internal/await"
 	"sluice/iot"
 	"sluice/mqtt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience bounds every wait of the tests.
-const patience = 60 * time.Second
 
 // A fakeHub is the far end: MQTT without TLS, that does what a test says and notes
 // what it is asked.
@@ -60,7 +58,7 @@ func startHub(t testing.TB) *fakeHub {
 
 func (h *fakeHub) connect(creds iot.Credentials, client iot.Client) (iot.Session, error) {
 	cfg := &Config{
-		HostName: "hub.test", ConnectTimeout: patience, OperationTimeout: patience, KeepAlive: patience, Window: 8,
+		HostName: "hub.test", ConnectTimeout: await.Patience, OperationTimeout: await.Patience, KeepAlive: await.Patience, Window: 8,
 		Dial: func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", h.addr) },
 	}
 	s, err := cfg.Connect(context.Background(), creds, client)
@@ -143,31 +141,4 @@ func (c *fakeConn) publish(topic, payload string, qos mqtt.QoS) (acked chan erro
 		c.hub.t.Fatal(err)
 	}
 	return acked
-}
-
-// await waits for what a callback or a fake sends.
-func await[T any](t testing.TB, c <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s did not happen within %s", what, patience)
-		panic("unreachable")
-	}
-}
-
-// eventually waits until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	late := time.After(patience)
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for !f() {
-		select {
-		case <-again.C:
-		case <-late:
-			t.Fatalf("%s did not happen within %s", what, patience)
-		}
-	}
 }

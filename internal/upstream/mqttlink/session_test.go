@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/await"
 	"sluice/internal/transcript"
 	"sluice/iot"
 	"sluice/mqtt"
@@ -42,7 +43,7 @@ func TestTheConversationIsThatOfAnSDK(t *testing.T) {
 	m.System.Set(iot.MessageID, "m")
 	done := make(chan error, 1)
 	s.Send([]iot.Message{m}, func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil {
+	if err := await.Value(t, done, "done"); err != nil {
 		t.Error(err)
 	}
 	command(t, h.conn(0), s)
@@ -74,7 +75,7 @@ func command(t *testing.T, c *fakeConn, s iot.Session) {
 	}
 	sub.Grant(1)
 	acked := c.publish("devices/leaf/messages/devicebound/%24.mid=m1&%24.to=%2Fdevices%2Fleaf&iothub-ack=full&p=%C3%BC", "do", 1)
-	d := await(t, got, "the command")
+	d := await.Value(t, got, "the command")
 	if v, _ := d.Message.Properties.Get("p"); v != "ü" || d.Message.System.Get(iot.MessageID) != "m1" || d.Message.System.Get(iot.Ack) != "full" || string(d.Message.Body) != "do" {
 		t.Errorf("delivery %+v", d)
 	}
@@ -84,7 +85,7 @@ func command(t *testing.T, c *fakeConn, s iot.Session) {
 	if err := s.Settle(t.Context(), d.LockToken, iot.Complete); err != nil {
 		t.Error(err)
 	}
-	if err := await(t, acked, "the acknowledgement"); err != nil {
+	if err := await.Value(t, acked, "the acknowledgement"); err != nil {
 		t.Error(err)
 	}
 }
@@ -98,9 +99,9 @@ func method(t *testing.T, h *fakeHub, s iot.Session) {
 		t.Fatal(err)
 	}
 	h.conn(0).publish("$iothub/methods/POST/restart%20now/?$rid=1f", "{}", 0)
-	eventually(t, "the answer", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "methods/res") })
+	await.True(t, "the answer", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "methods/res") })
 	sub.Close()
-	eventually(t, "the end of listening", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "UNSUBSCRIBE") })
+	await.True(t, "the end of listening", func() bool { return strings.Contains(strings.Join(h.transcript(), "\n"), "UNSUBSCRIBE") })
 }
 
 func TestWhatIsNotCompletedStaysUnacknowledged(t *testing.T) {
@@ -119,10 +120,10 @@ func TestWhatIsNotCompletedStaysUnacknowledged(t *testing.T) {
 	for range 3 {
 		acks = append(acks, h.conn(0).publish("devices/leaf/messages/devicebound/", "x", 1))
 	}
-	if err := s.Settle(t.Context(), await(t, got, "a command").LockToken, iot.Abandon); err != nil {
+	if err := s.Settle(t.Context(), await.Value(t, got, "a command").LockToken, iot.Abandon); err != nil {
 		t.Error(err)
 	}
-	if err := s.Settle(t.Context(), await(t, got, "a command").LockToken, iot.Reject); iot.KindOf(err) != iot.Invalid {
+	if err := s.Settle(t.Context(), await.Value(t, got, "a command").LockToken, iot.Reject); iot.KindOf(err) != iot.Invalid {
 		t.Errorf("rejected: %v", err)
 	}
 	if n := sub.Revoke(); n != 0 || len(got) != 0 {
@@ -130,7 +131,7 @@ func TestWhatIsNotCompletedStaysUnacknowledged(t *testing.T) {
 	}
 	_ = s.Close()
 	for i, acked := range acks {
-		if err := await(t, acked, "the end"); err == nil {
+		if err := await.Value(t, acked, "the end"); err == nil {
 			t.Errorf("command %d was acknowledged", i)
 		}
 	}
@@ -154,7 +155,7 @@ func TestARefusedSubscriptionIsAnErrorAndNoMore(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	s.Send([]iot.Message{{}}, func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil {
+	if err := await.Value(t, done, "done"); err != nil {
 		t.Error(err)
 	}
 }
@@ -178,7 +179,7 @@ func TestATokenThatIsRefusedLeavesTheSessionAsItWas(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	s.Send([]iot.Message{{}}, func(err error) { done <- err })
-	if err := await(t, done, "done"); err != nil {
+	if err := await.Value(t, done, "done"); err != nil {
 		t.Error(err)
 	}
 }
