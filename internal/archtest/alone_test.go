@@ -33,7 +33,7 @@ func foreign(pkg string) bool {
 }
 
 // pure are the packages that compute and do no input or output.
-var pure = []string{"iot", "internal/twin", "internal/route", "internal/topic", "internal/amqpmsg", "internal/hub/query", "internal/hub/code"}
+var pure = []string{"iot", "internal/twin", "internal/route", "internal/topic", "internal/amqpmsg", "internal/hub/query", "internal/hub/code", "internal/spelling"}
 
 var outside = []string{"net", "os", "io/fs", "io/ioutil", "syscall", "database/sql"}
 

@@ -50,6 +50,7 @@ var rooms = [][]string{
 	{"internal/atomicfile", "internal/disk"},
 	{"internal/leafwire", "internal/conffile"},
 	{"internal/hub/code"}, // a vocabulary of errors, for the hub and for clients of one
+	{"internal/spelling"},
 	{"internal/archtest", "internal/transcript", "internal/dbtest", "internal/await", "internal/sockettest"},
 	{"amqp10", "mqtt"},
 	{"iot"},

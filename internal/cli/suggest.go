@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"sluice/internal/spelling"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -62,42 +64,11 @@ func flagNames(cmd *cobra.Command) []string {
 }
 
 // nearest is the candidate that word was probably meant to be, or "": one that
-// it begins, or one that few enough edits away for its length.
+// it begins, or one that is spelled much like it.
 func nearest(word string, candidates []string) string {
 	if len(word) < 2 {
 		return ""
 	}
 	word = strings.ToLower(word)
-	best, least := "", len(word)/3+2
-	for _, c := range candidates {
-		d := edits(word, c)
-		if len(word) > 2 && strings.HasPrefix(c, word) {
-			d = 1
-		}
-		if d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// edits is the number of bytes to insert, remove or replace to make b from a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Nearest(word, candidates, func(c string) bool { return len(word) > 2 && strings.HasPrefix(c, word) })
 }

@@ -17,6 +17,8 @@ import (
 	"reflect"
 	"strings"
 
+	"sluice/internal/spelling"
+
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -155,16 +157,9 @@ func name(f reflect.StructField) string {
 // unknownKey says that nobody knows a key, and which was probably meant.
 func unknownKey(key []string, whole any) error {
 	got := strings.Join(key, ".")
-	best, least := "", len(got)/3+2
-	for _, k := range known(reflect.TypeOf(whole), "") {
-		d := edits(got, k)
-		if k[strings.LastIndexByte(k, '.')+1:] == key[len(key)-1] {
-			d = min(d, 1) // the right key in the wrong table
-		}
-		if d < least {
-			best, least = k, d
-		}
-	}
+	best := spelling.Nearest(got, known(reflect.TypeOf(whole), ""), func(k string) bool {
+		return k[strings.LastIndexByte(k, '.')+1:] == key[len(key)-1] // the right key in the wrong table
+	})
 	if best == "" {
 		return fmt.Errorf("unknown key %q", got)
 	}
@@ -189,25 +184,4 @@ func known(t reflect.Type, prefix string) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// edits is the number of bytes to insert, remove or replace to make b from a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

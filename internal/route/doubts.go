@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sluice/internal/spelling"
 )
 
 // suspect finds what a condition probably does not mean.
@@ -91,7 +93,7 @@ func (c *checker) suspectSystem(e *expr) {
 		return
 	}
 	hint := systemHints[strings.ToLower(name)]
-	if near := nearest(strings.ToLower(name), systemNames()); hint == "" && near != "" {
+	if near := spelling.Nearest(strings.ToLower(name), systemNames(), nil); hint == "" && near != "" {
 		hint = "did you mean $" + near + "?"
 	}
 	c.doubt(e.at, hint, "there is no system property $%s", name)

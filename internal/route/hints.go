@@ -1,6 +1,12 @@
 package route
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"sluice/internal/spelling"
+)
 
 func (p *parser) symbolHint(t token) string {
 	switch p.word(t) {
@@ -101,11 +107,8 @@ func (c *checker) typeHint(e *expr) string {
 func isEquality(op string) bool { return op == "=" || op == "!=" || op == "<>" }
 
 func (c *checker) functionHint(name string) string {
-	names := []string{"twin_change_includes"}
-	for f := range functions {
-		names = append(names, f)
-	}
-	if f := nearest(strings.ToLower(name), names); f != "" {
+	names := append(slices.Sorted(maps.Keys(functions)), "twin_change_includes")
+	if f := spelling.Nearest(strings.ToLower(name), names, nil); f != "" {
 		return "did you mean " + f + "?"
 	}
 	return ""
@@ -145,36 +148,4 @@ func formsText(forms []form) string {
 		texts[i] += ")"
 	}
 	return strings.Join(texts, " or ")
-}
-
-// nearest is the word that s was probably meant to be; "" if none is near.
-func nearest(s string, words []string) string {
-	best, least := "", 1+len(s)/3
-	for _, w := range words {
-		if d := distance(s, w); d < least || d == least && (best == "" || w < best) {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, drop or change between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -3,6 +3,8 @@ package route
 import (
 	"slices"
 	"strings"
+
+	"sluice/internal/spelling"
 )
 
 // Route is a parsed and compiled route. It is immutable.
@@ -82,7 +84,7 @@ func (p *parser) keyword(k kind, word string) {
 	}
 	hint := p.betweenHint(p.tok)
 	if p.tok.kind == tokID {
-		if near := nearest(strings.ToUpper(p.word(p.tok)), []string{word, "WHERE"}); near != "" && hint == "" {
+		if near := spelling.Nearest(strings.ToUpper(p.word(p.tok)), []string{word, "WHERE"}, nil); near != "" && hint == "" {
 			hint = "did you mean " + near + "?"
 		}
 	}

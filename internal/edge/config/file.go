@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 
+	"sluice/internal/spelling"
+
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -188,41 +190,11 @@ func known(t reflect.Type, prefix string) (keys []string) {
 
 // suggestion names the key that was probably meant.
 func suggestion(key []string) string {
-	got := strings.Join(key, ".")
-	best, distance := "", len(got)/3+2
-	for _, k := range known(reflect.TypeFor[file](), "") {
-		// A key in the wrong table is as likely as one with a typing error.
-		d := editDistance(got, k)
-		if last := k[strings.LastIndexByte(k, '.')+1:]; last == key[len(key)-1] {
-			d = min(d, 1)
-		}
-		if d < distance {
-			best, distance = k, d
-		}
-	}
+	best := spelling.Nearest(strings.Join(key, "."), known(reflect.TypeFor[file](), ""), func(k string) bool {
+		return k[strings.LastIndexByte(k, '.')+1:] == key[len(key)-1] // the right key in the wrong table
+	})
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"sluice/internal/spelling"
 )
 
 func isText(s string) bool { return utf8.ValidString(s) }
@@ -77,35 +79,13 @@ func unknownFunction(name string) string {
 	if isAggregate(name) {
 		return strings.ToUpper(name) + " is an aggregate: it stands after SELECT alone"
 	}
-	best, nearest := 3, ""
+	var names []string
 	for _, f := range functions {
-		if d := distance(strings.ToUpper(shorten(name)), f.name); d < best {
-			best, nearest = d, f.name
-		}
+		names = append(names, f.name)
 	}
+	nearest := spelling.Nearest(strings.ToUpper(shorten(name)), names, nil)
 	if nearest == "" {
 		return "there is no function " + shorten(name)
 	}
 	return fmt.Sprintf("there is no function %s; did you mean %s?", shorten(name), nearest)
-}
-
-// distance is how many letters must be added, removed or changed to make a of b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
