@@ -15,6 +15,7 @@ import (
 	"sluice/internal/await"
 	"sluice/internal/module"
 	"sluice/internal/operate"
+	"sluice/internal/sockettest"
 	"sluice/internal/workload"
 	"sluice/iot"
 )
@@ -30,11 +31,7 @@ const testModules = `{"schemaVersion": "1.1", "modules": {
 // with the data directory does.
 func runModules(t *testing.T) (dir string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "c") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // temporary
+	dir = sockettest.Dir(t)
 	file := filepath.Join(dir, "modules.json")
 	if err := os.WriteFile(file, []byte(testModules), 0o600); err != nil {
 		t.Fatal(err)

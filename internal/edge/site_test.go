@@ -20,6 +20,7 @@ import (
 	"sluice/internal/hub/host"
 	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
+	"sluice/internal/sockettest"
 	"sluice/iot"
 )
 
@@ -53,7 +54,7 @@ func newSite(t *testing.T, devices ...string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, hub: h, dir: t.TempDir(), log: log, keys: map[string]iot.Secret{}, got: map[string]int{}, more: make(chan struct{})}
+	s := &site{t: t, hub: h, dir: sockettest.Dir(t), log: log, keys: map[string]iot.Secret{}, got: map[string]int{}, more: make(chan struct{})}
 	s.run(h.Run)
 	s.edge = s.register(storage.Entry{Registration: iot.Registration{Identity: iot.DeviceIdentity("edge1"), Edge: true}})
 	for _, id := range devices {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/internal/await"
+	"sluice/internal/sockettest"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,7 @@ import (
 // A gateway that is killed takes its modules with it. What they started and hid from
 // it is gone when the next gateway has started them again.
 func TestKilledGatewayLeavesNoModules(t *testing.T) {
-	dir := shortDir(t)
+	dir := sockettest.Dir(t)
 	if err := os.WriteFile(filepath.Join(dir, "modules.json"), deployment(t, map[string]any{"m": acts("family")}), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestKilledGatewayLeavesNoModules(t *testing.T) {
 
 // However early or late a gateway is killed, the next one runs each module once.
 func TestGatewayKilledAtAnyMoment(t *testing.T) {
-	dir := shortDir(t)
+	dir := sockettest.Dir(t)
 	if err := os.WriteFile(filepath.Join(dir, "modules.json"), deployment(t, map[string]any{"m": acts("family")}), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +192,7 @@ func TestAModuleMayRunAsAUserOfItsOwn(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can start processes of others")
 	}
-	run, err := os.MkdirTemp("", "r")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(run) }) // temporary
+	run := sockettest.Dir(t)
 	if err := os.Chmod(run, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +216,7 @@ func TestAUserOfItsOwnNeedsSocketsOutsideTheData(t *testing.T) {
 }
 
 func TestDirectoryOfSocketsThatOthersMayChangeIsRefused(t *testing.T) {
-	dir := shortDir(t)
+	dir := sockettest.Dir(t)
 	opt, err := testOptions(dir, new(transcript))
 	if err != nil {
 		t.Fatal(err)

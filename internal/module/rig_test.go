@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/sockettest"
 	"sluice/internal/workload"
 	"sluice/iot"
 )
@@ -67,22 +68,11 @@ type rig struct {
 	stop func()
 }
 
-// shortDir is a directory whose path leaves room for names of sockets.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "m")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // temporary
-	return dir
-}
-
 // newRig starts a runtime with a deployment, which ends with the test. No process of
 // it may be left then.
 func newRig(t *testing.T, modules map[string]any, change func(*Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, dir: shortDir(t), log: new(transcript)}
+	g := &rig{t: t, dir: sockettest.Dir(t), log: new(transcript)}
 	opt, err := testOptions(g.dir, g.log)
 	if err != nil {
 		t.Fatal(err)
