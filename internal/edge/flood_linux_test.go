@@ -57,7 +57,7 @@ func TestF8_FewDescriptorsAndManyClients(t *testing.T) {
 	p := spawn(t, s.configure(), childFiles+"=256")
 	d := s.connect("pump1", p.addr, nil)
 	d.send("before")
-	conns := flood(t, p.addr, 1000)
+	conns := flood(t, p.addr, 600)
 
 	// Those inside are served, on the same disk, while the rest wait or are refused.
 	before, began := p.cpu(), time.Now()
