@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"log/slog"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sluice/internal/moduleclient"
 	"sluice/internal/upstream"
+	"sluice/iot"
 )
 
 const moduleLong = `Runs a module of a gateway. The gateway starts it, with these commands as its
@@ -72,4 +75,30 @@ func (f *moduleFlags) options() (opt moduleclient.Options, err error) {
 		return opt, usagef("--protocol %s: %v", f.protocol, err)
 	}
 	return opt, nil
+}
+
+// A gatewayModule is a module: its way to its gateway, and its log.
+type gatewayModule struct {
+	*moduleclient.Client
+	id  iot.Identity
+	log *slog.Logger
+}
+
+// open connects to the gateway as the module that the flags, or its environment, name.
+func (f *moduleFlags) open(cmd *cobra.Command) (m gatewayModule, err error) {
+	if m.log, err = f.log.logger(cmd.ErrOrStderr()); err != nil {
+		return m, err
+	}
+	env, err := f.environment()
+	if err != nil {
+		return m, err
+	}
+	opt, err := f.options()
+	if err != nil {
+		return m, err
+	}
+	opt.Log, opt.Product = m.log, "sluice-"+cmd.Name()
+	m.id = env.Identity
+	m.Client, err = moduleclient.Open(cmd.Context(), env, opt)
+	return m, err
 }

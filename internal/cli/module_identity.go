@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/internal/moduleclient"
 	"sluice/internal/spool"
 	"sluice/internal/translate"
 )
@@ -83,26 +82,13 @@ func runIdentity(cmd *cobra.Command, f *identityFlags) (err error) {
 	if f.opt.RegisterRate <= 0 || f.opt.MaxLeaves <= 0 {
 		return usagef("--register-rate and --max-leaves must be positive")
 	}
-	log, err := f.log.logger(cmd.ErrOrStderr())
+	m, err := f.open(cmd)
 	if err != nil {
 		return err
 	}
-	env, err := f.environment()
-	if err != nil {
-		return err
-	}
-	reach, err := f.options()
-	if err != nil {
-		return err
-	}
-	reach.Log, reach.Product = log, "sluice-identity-translation"
-	client, err := moduleclient.Open(cmd.Context(), env, reach)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	f.opt.Gateway, f.opt.Log = client, log
-	return serveIdentity(cmd.Context(), f, log)
+	defer m.Close()
+	f.opt.Gateway, f.opt.Log = m.Client, m.log
+	return serveIdentity(cmd.Context(), f, m.log)
 }
 
 // serveIdentity runs the module until ctx ends or its disk fails. After that nothing

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"sluice/internal/modbus/poller"
+	"sluice/translator"
 )
 
 const modbusLong = `Run the protocol translator for Modbus TCP: units become devices at the hub, whose
@@ -31,14 +29,8 @@ const modbusExamples = `  Begin with a commented description, and see whether it
   As a module of a deployment:
     "settings": {"image": "sluice", "createOptions": {"Cmd": ["module", "modbus", "--config", "/etc/sluice/field.toml"]}}`
 
-type modbusFlags struct {
-	moduleFlags
-	config         string
-	check, example bool
-}
-
 func modbusCommand() *cobra.Command {
-	f := &modbusFlags{}
+	f := &translatorFlags{what: "description", example: poller.Example}
 	cmd := &cobra.Command{
 		Use:     "modbus",
 		Short:   "Translate Modbus TCP: its units become leaves",
@@ -47,40 +39,22 @@ func modbusCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runModbus(cmd, f) },
 	}
-	flags := cmd.Flags()
-	f.add(flags)
-	flags.StringVarP(&f.config, "config", "c", "modbus.toml", "`file` that describes the field, in TOML, or in JSON if its name ends in .json")
-	flags.BoolVar(&f.check, "check", false, "check the description, and end")
-	flags.BoolVar(&f.example, "example", false, "print a commented description, and end")
+	f.add(cmd.Flags(), "modbus.toml", "`file` that describes the field")
 	return cmd
 }
 
-func runModbus(cmd *cobra.Command, f *modbusFlags) error {
-	if f.example {
-		_, err := io.WriteString(cmd.OutOrStdout(), poller.Example)
+func runModbus(cmd *cobra.Command, f *translatorFlags) error {
+	var cfg *poller.Config
+	load := func(file string) (err error) {
+		cfg, err = poller.Load(file)
 		return err
 	}
-	cfg, err := poller.Load(f.config)
-	if err != nil {
-		return err
-	}
-	if f.check {
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "The description is good.")
-		return err
-	}
-	log, err := f.log.logger(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	opt, end, err := f.translator(cmd, log)
-	if err != nil {
-		return err
-	}
-	defer end()
-	p, err := poller.New(cfg, poller.Options{Translator: opt, Log: log})
-	if err != nil {
-		return err
-	}
-	log.Info("ready", "devices", len(cfg.Devices))
-	return p.Run(cmd.Context())
+	return f.run(cmd, load, func(opt translator.Options) error {
+		p, err := poller.New(cfg, poller.Options{Translator: opt, Log: opt.Log})
+		if err != nil {
+			return err
+		}
+		opt.Log.Info("ready", "devices", len(cfg.Devices))
+		return p.Run(cmd.Context())
+	})
 }

@@ -2,16 +2,12 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"sluice/internal/moduleclient"
 	"sluice/internal/mqttbridge"
 	"sluice/translator"
 )
@@ -50,13 +46,12 @@ const mqttBridgeExamples = `  As a module of a deployment, with a broker on ever
     sluice module mqtt-bridge --config bridge.toml --check`
 
 type mqttBridgeFlags struct {
-	moduleFlags
-	config, listen, broker string
-	check, example         bool
+	translatorFlags
+	listen, broker string
 }
 
 func mqttBridgeCommand() *cobra.Command {
-	f := &mqttBridgeFlags{}
+	f := &mqttBridgeFlags{translatorFlags: translatorFlags{what: "configuration", example: mqttbridge.Example}}
 	cmd := &cobra.Command{
 		Use:     "mqtt-bridge",
 		Short:   "Translate plain MQTT: its devices become leaves",
@@ -66,63 +61,28 @@ func mqttBridgeCommand() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runMQTTBridge(cmd, f) },
 	}
 	flags := cmd.Flags()
-	f.add(flags)
-	flags.StringVarP(&f.config, "config", "c", "", "configuration `file`, in TOML, or in JSON if its name ends in .json")
+	f.add(flags, "", "configuration `file`")
 	flags.StringVar(&f.listen, "listen", "", "`address` of the broker that it carries (default "+mqttbridge.DefaultListen+")")
 	flags.StringVar(&f.broker, "broker", "", "`URL` of another's broker instead: tcp://host:1883 or ssl://host:8883")
-	flags.BoolVar(&f.check, "check", false, "check the configuration, and end")
-	flags.BoolVar(&f.example, "example", false, "print a commented configuration, and end")
 	return cmd
 }
 
 func runMQTTBridge(cmd *cobra.Command, f *mqttBridgeFlags) error {
-	if f.example {
-		_, err := io.WriteString(cmd.OutOrStdout(), mqttbridge.Example)
+	var cfg *mqttbridge.Config
+	load := func(file string) (err error) {
+		cfg, err = mqttbridge.Load(file, mqttbridge.Config{Listen: f.listen, Broker: f.broker})
 		return err
 	}
-	cfg, err := mqttbridge.Load(f.config, mqttbridge.Config{Listen: f.listen, Broker: f.broker})
-	if err != nil {
+	return f.run(cmd, load, func(opt translator.Options) error {
+		ready := func(net.Addr) { opt.Log.Info("ready") }
+		b, err := mqttbridge.New(cfg, mqttbridge.Options{Translator: opt, Log: opt.Log, Listening: ready})
+		if err != nil {
+			return err
+		}
+		err = b.Run(cmd.Context())
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return withHint(err, "another broker has the port: give this one another with --listen, or use that with --broker tcp://%s", strings.Replace(cfg.Listen, "0.0.0.0", "127.0.0.1", 1))
+		}
 		return err
-	}
-	if f.check {
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "The configuration is good.")
-		return err
-	}
-	log, err := f.log.logger(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	opt, end, err := f.translator(cmd, log)
-	if err != nil {
-		return err
-	}
-	defer end()
-	b, err := mqttbridge.New(cfg, mqttbridge.Options{Translator: opt, Log: log, Listening: func(net.Addr) { log.Info("ready") }})
-	if err != nil {
-		return err
-	}
-	err = b.Run(cmd.Context())
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return withHint(err, "another broker has the port: give this one another with --listen, or use that with --broker tcp://%s", strings.Replace(cfg.Listen, "0.0.0.0", "127.0.0.1", 1))
-	}
-	return err
-}
-
-// translator says how a protocol translator reaches its gateway, until end is called.
-func (f *moduleFlags) translator(cmd *cobra.Command, log *slog.Logger) (opt translator.Options, end func(), err error) {
-	env, err := f.environment()
-	if err != nil {
-		return opt, nil, err
-	}
-	reach, err := f.options()
-	if err != nil {
-		return opt, nil, err
-	}
-	reach.Log, reach.Product = log, "sluice-"+cmd.Name()
-	client, err := moduleclient.Open(cmd.Context(), env, reach)
-	if err != nil {
-		return opt, nil, err
-	}
-	opt = translator.Options{ModuleID: env.Identity.Module, DeviceID: env.Identity.Device, Connect: client.Connect, Log: log}
-	return opt, client.Close, nil
+	})
 }
