@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sluice/amqp10"
+	"sluice/internal/method"
 	"sluice/iot"
 )
 
@@ -18,7 +19,7 @@ type member struct {
 	chain string       // from the identity up to the actor, as the client has it
 	hub   iot.Session  // set before the member is known to others
 	twin  twinDesk
-	calls methodDesk
+	calls method.Calls
 
 	// Guarded by conn.mu.
 	token string // with which the hub let it in or stay
@@ -229,7 +230,7 @@ func (m *member) end() {
 		c.head.log.Warn("amqphead: close session", "identity", m.id.String(), "err", err)
 	}
 	m.twin.close()
-	m.calls.close()
+	m.calls.Close()
 }
 
 // leaveIfIdle ends the session of an identity that has no link any more, unless it

@@ -2,7 +2,8 @@
 // and gateway share it.
 //
 // An identity that is connected and listens makes an [Offer]; [Desk.Invoke] finds
-// it, or waits for it to come, and then for its answer. The times are IoT Hub's.
+// it, or waits for it to come, and then for its answer. The times are IoT Hub's. What
+// serves a client of a protocol keeps in [Calls] what the client has not answered.
 package method
 
 import (

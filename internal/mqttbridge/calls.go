@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	directmethod "sluice/internal/method"
 	"sluice/translator"
 )
 
@@ -118,19 +119,6 @@ func (b *Bridge) answered(topic *pattern, p *publication) error {
 	if ask == nil {
 		return refuse("nobody asked, or not any more: request id %.50q", rid)
 	}
-	ask.Answer(int(code), asJSON(p.payload))
+	ask.Answer(int(code), directmethod.Payload(p.payload))
 	return nil
-}
-
-// asJSON is a payload as it can stand in an answer: text that is not JSON becomes a
-// JSON string.
-func asJSON(payload []byte) json.RawMessage {
-	if len(payload) == 0 {
-		return nil
-	}
-	if json.Valid(payload) {
-		return payload
-	}
-	text, _ := json.Marshal(string(payload)) // a string cannot fail
-	return text
 }

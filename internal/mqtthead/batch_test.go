@@ -3,8 +3,6 @@ package mqtthead
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"sluice/iot"
 	"sluice/mqtt"
@@ -74,47 +72,4 @@ func TestM13_ARepeatedTopicCountsToo(t *testing.T) {
 	if err := s.operation(&large, &events); iot.KindOf(err) != iot.TooLarge {
 		t.Errorf("got %v", err)
 	}
-}
-
-// W4, B9: calls that nobody answers do not stay for ever, and there is an end to
-// how many may wait.
-func TestB9_CallsThatAreNotAnsweredAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &methodDesk{calls: make(map[string]methodCall)}
-		waiting := func() int {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			return len(d.calls)
-		}
-		reply := func(iot.MethodResult) { t.Error("answered") }
-		for range 100 {
-			d.open(iot.MethodCall{ResponseTimeout: 5 * time.Second}, reply)
-		}
-		for range 10 {
-			d.open(iot.MethodCall{ResponseTimeout: time.Minute}, reply)
-		}
-		time.Sleep(11 * time.Second)
-		synctest.Wait()
-		if n := waiting(); n != 10 {
-			t.Errorf("%d calls are remembered, want the 10 that have a minute", n)
-		}
-		for range 2 * maxCalls {
-			d.open(iot.MethodCall{ResponseTimeout: 5 * time.Second}, reply)
-		}
-		if n := waiting(); n != maxCalls {
-			t.Errorf("%d calls wait, want %d", n, maxCalls)
-		}
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		if n := waiting(); n != 0 || d.sweep != nil {
-			t.Errorf("%d calls are remembered, sweep %v", n, d.sweep)
-		}
-		if _, ok := d.open(iot.MethodCall{}, reply); !ok {
-			t.Error("no room for a call")
-		}
-		d.close()
-		if _, ok := d.open(iot.MethodCall{}, reply); ok {
-			t.Error("a call of a closed desk")
-		}
-	})
 }

@@ -134,7 +134,7 @@ func (s *session) end() {
 	s.stop()
 	s.out.close()
 	if s.methods != nil {
-		s.methods.close()
+		s.methods.calls.Close()
 	}
 	grace := time.AfterFunc(settleGrace, s.stopSettles)
 	s.settles.wait()

@@ -100,7 +100,7 @@ func (s *session) openMethods() error {
 	if s.methods != nil {
 		return nil
 	}
-	desk := &methodDesk{session: s, calls: make(map[string]methodCall)}
+	desk := &methodDesk{session: s}
 	sub, err := s.hub.Methods(desk.invoke)
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (s *session) unsubscribe(k kind) {
 	}
 	if s.methods != nil && subs.qos(methods) == mqtt.Refused {
 		s.methods.sub.Close()
-		s.methods.close()
+		s.methods.calls.Close()
 		s.methods = nil
 	}
 	if s.desired != nil && subs.qos(desiredChanges) == mqtt.Refused {
