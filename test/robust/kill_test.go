@@ -18,7 +18,7 @@ func (s *site) between(least, most time.Duration) time.Duration {
 // messages on their way to the hub, four batches of 32, and as many that the hub
 // acknowledged in the moment before: a long one, on a machine with much to do.
 func inFlight(devices int) ledger.Rules {
-	return ledger.Rules{Slack: 2 * time.Second, Window: 2 * 4 * 32 * devices}
+	return ledger.Rules{Slack: 5 * time.Second, Window: 2 * 4 * 32 * devices}
 }
 
 func (s *site) killGateway() {

@@ -45,7 +45,6 @@ func Check(files []string, rules Rules) (*Report, error) {
 	}
 	c := checker{history: h, rules: rules, report: newReport(cmp.Or(rules.Offenders, 10))}
 	c.rules.Slack = cmp.Or(rules.Slack, 2*time.Second)
-	c.repeatsAt = make([]int, len(h.faults))
 	c.count()
 	for _, m := range h.messages {
 		c.outcome(m)
@@ -62,9 +61,9 @@ func Check(files []string, rules Rules) (*Report, error) {
 
 type checker struct {
 	*history
-	rules     Rules
-	report    *Report
-	repeatsAt []int // excused repeats of each fault
+	rules   Rules
+	report  *Report
+	excused []span // of each repeat, the faults that excuse it
 }
 
 func (c *checker) count() {
@@ -113,10 +112,10 @@ func (c *checker) repeats(m *message, endpoint string) {
 	resent := m.attempts - 1
 	got := m.receipts[endpoint]
 	for i := 1; i < len(got); i++ {
-		fault, inFlight := c.inFlight(m, got[i-1], got[i])
+		faults, inFlight := c.inFlight(m, got[i-1], got[i])
 		switch {
 		case inFlight:
-			c.repeatsAt[fault]++
+			c.excused = append(c.excused, faults)
 			c.report.InFlight++
 			resent = m.attempts - 1
 		case resent > 0:
@@ -129,19 +128,19 @@ func (c *checker) repeats(m *message, endpoint string) {
 	}
 }
 
-// inFlight finds the fault that excuses a receipt after the one before it:
+// inFlight finds the faults that excuse a receipt after the one before it:
 // either the system had delivered the message and may not have noted that, or
 // the sender had sent it and had no answer.
-func (c *checker) inFlight(m *message, before, again *receipt) (fault int, ok bool) {
+func (c *checker) inFlight(m *message, before, again *receipt) (faults span, ok bool) {
 	from, to := before.at.Add(-c.rules.Slack), before.at.Add(c.rules.Slack)
-	if fault, ok := c.faultBetween(from, earlier(to, again.at)); ok {
-		return fault, true
+	if faults, ok := c.faultsBetween(from, earlier(to, again.at)); ok {
+		return faults, true
 	}
 	until := again.at
 	if m.acknowledged > 0 {
 		until = earlier(until, m.ackedAt)
 	}
-	return c.faultBetween(m.sentAt, until)
+	return c.faultsBetween(m.sentAt, until)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -209,13 +208,31 @@ func (c *checker) order() {
 	}
 }
 
-// windows holds the repeats that each fault excuses against the number that
-// can have been in flight.
+// windows holds the repeats that faults excuse against the number that can have been
+// in flight at each. What several faults may have caused is counted where there is
+// room: taken in the order of their last, each at the first that has some, as many
+// find a place as can.
 func (c *checker) windows() {
-	for i, n := range c.repeatsAt {
-		if c.rules.Window > 0 && n > c.rules.Window {
+	if c.rules.Window == 0 {
+		return
+	}
+	slices.SortFunc(c.excused, func(a, b span) int { return cmp.Compare(a.last, b.last) })
+	repeats, over := make([]int, len(c.faults)), make([]int, len(c.faults))
+	for _, s := range c.excused {
+		at := s.first
+		for at < s.last && repeats[at] == c.rules.Window {
+			at++
+		}
+		if repeats[at] < c.rules.Window {
+			repeats[at]++
+		} else {
+			over[s.last]++
+		}
+	}
+	for i, n := range over {
+		if n > 0 {
 			c.report.addText(Repeated, "%d messages repeated at the fault %s of %s, but no more than %d can have been in flight",
-				n, c.faults[i].what, clock(c.faults[i].at), c.rules.Window)
+				c.rules.Window+n, c.faults[i].what, clock(c.faults[i].at), c.rules.Window)
 		}
 	}
 }

@@ -263,6 +263,40 @@ var histories = []struct {
 		5 h received d 1 hub
 		5 h received d 2 hub
 		5 h received d 3 hub`, "repeated 1"},
+	{"no more repeated at two kills than their windows hold", `
+		1 c sent d 1 hub
+		1 c sent d 2 hub
+		1 c sent d 3 hub
+		1 c sent d 4 hub
+		3 h received d 1 hub
+		3 h received d 2 hub
+		3 h received d 3 hub
+		4 x fault kill
+		5 x fault kill
+		6 h received d 1 hub
+		6 h received d 2 hub
+		6 h received d 3 hub
+		6 h received d 4 hub
+		90 x fault kill
+		91 h received d 4 hub`, ""},
+	{"more repeated at two kills than their windows hold", `
+		1 c sent d 1 hub
+		1 c sent d 2 hub
+		1 c sent d 3 hub
+		1 c sent d 4 hub
+		1 c sent d 5 hub
+		3 h received d 1 hub
+		3 h received d 2 hub
+		3 h received d 3 hub
+		3 h received d 4 hub
+		3 h received d 5 hub
+		4 x fault kill
+		5 x fault kill
+		6 h received d 1 hub
+		6 h received d 2 hub
+		6 h received d 3 hub
+		6 h received d 4 hub
+		6 h received d 5 hub`, "repeated 1"},
 }
 
 func TestHistories(t *testing.T) {

@@ -173,8 +173,13 @@ func (h *history) deliver(r *receipt) error {
 // certainlyRefused reports that every attempt was answered with a refusal.
 func (m *message) certainlyRefused() bool { return m.refused == m.attempts }
 
-// faultBetween finds the last fault in [from, to].
-func (h *history) faultBetween(from, to time.Time) (index int, ok bool) {
-	after, _ := slices.BinarySearchFunc(h.faults, to.Add(1), func(f faultTime, t time.Time) int { return f.at.Compare(t) })
-	return after - 1, after > 0 && !h.faults[after-1].at.Before(from)
+// A span is faults that follow each other, any of which may have caused a repeat.
+type span struct{ first, last int }
+
+// faultsBetween finds the faults in [from, to].
+func (h *history) faultsBetween(from, to time.Time) (s span, ok bool) {
+	at := func(f faultTime, t time.Time) int { return f.at.Compare(t) }
+	first, _ := slices.BinarySearchFunc(h.faults, from, at)
+	after, _ := slices.BinarySearchFunc(h.faults, to.Add(1), at)
+	return span{first, after - 1}, first < after
 }
