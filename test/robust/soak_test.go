@@ -6,7 +6,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
 )
 
 // soakTime is how long the soak takes: SLUICE_SOAK, such as 5m or 24h, or else twenty
