@@ -21,6 +21,9 @@ type committer struct {
 	reserved uint64 // a restart begins here
 	commits  chan *commit
 
+	held    tally                // shared data in the database
+	bundles []*placed            // the first records of those that share data which the commit puts in
+	removed map[uint64]struct{}  // records that the commit takes, if others have to look for them
 	filled  []*strand            // strands that the commit puts records into
 	touched map[*strand]struct{} // strands that the commit takes records from
 	key     []byte
@@ -41,6 +44,7 @@ type placed struct {
 	strand *strand
 	seq    uint64
 	before tally
+	shared *shared // nil if its data is its own
 	next   *placed // of the strand, in the same commit
 }
 
@@ -112,7 +116,9 @@ func (s *Store) apply(c *commit) {
 
 // fill puts ops into the batch, except those that are refused.
 func (s *Store) fill(c *commit) {
+	held := s.commit.held
 	clear(s.commit.touched)
+	clear(s.commit.removed)
 	for _, o := range c.ops {
 		switch {
 		case o.err != nil:
@@ -128,8 +134,12 @@ func (s *Store) fill(c *commit) {
 			}
 		}
 	}
+	s.fillShared(c)
 	s.fillEntries(c)
 	s.fillTallies(c.batch)
+	if s.commit.held != held {
+		s.fillHeld(c.batch)
+	}
 	s.dead.trim(c.batch)
 	if s.commit.seq >= s.commit.reserved {
 		s.commit.reserved = s.commit.seq + seqReserve
@@ -160,8 +170,10 @@ func (s *Store) place(o *op) error {
 		return err
 	}
 	o.placed = make([]placed, len(o.entries))
-	for i := range o.entries {
-		o.placed[i] = s.placeEntry(&o.entries[i])
+	for i := 0; i < len(o.entries); {
+		n := alike(o.entries[i:])
+		s.placeAlike(o.placed[i:i+n], o.entries[i:i+n])
+		i += n
 	}
 	if s.commit.limits.lanes() && s.anyLaneFull(o) {
 		s.unplace(o)
@@ -170,14 +182,14 @@ func (s *Store) place(o *op) error {
 	return nil
 }
 
-func (s *Store) placeEntry(e *Entry) placed {
+func (s *Store) placeEntry(e *Entry, shared *shared) placed {
 	q := s.Queue(e.Queue)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	st := q.lane(e.Lane).strand(e.Priority)
 	s.commit.seq++
-	p := placed{entry: e, strand: st, seq: s.commit.seq, before: st.put}
-	st.put.add(e.size())
+	p := placed{entry: e, strand: st, seq: s.commit.seq, before: st.put, shared: shared}
+	st.put = st.put.plus(weigh(e.size(), shared != nil))
 	return p
 }
 
@@ -200,7 +212,7 @@ func (s *Store) unplace(o *op) {
 	for i := range o.placed {
 		st, q := o.placed[i].strand, o.placed[i].strand.lane.q
 		q.mu.Lock()
-		st.put = st.put.minus(tally{1, uint64(o.entries[i].size())})
+		st.put = st.put.minus(weigh(o.entries[i].size(), o.placed[i].shared != nil))
 		q.forget(st.lane)
 		q.mu.Unlock()
 	}
@@ -211,6 +223,9 @@ func (s *Store) unplace(o *op) {
 func (s *Store) chain(o *op) {
 	for i := range o.placed {
 		p, st := &o.placed[i], o.placed[i].strand
+		if p.shared != nil && p.shared.first == p.seq {
+			s.commit.bundles = append(s.commit.bundles, p)
+		}
 		if st.first == nil {
 			st.first = p
 			s.commit.filled = append(s.commit.filled, st)
@@ -243,7 +258,11 @@ func (s *Store) fillEntry(c *commit, p *placed) {
 	w, e := &s.commit, p.entry
 	w.key = p.strand.key.entry(w.key[:0], p.seq)
 	h := header{stored: c.now.UnixMilli(), expires: millis(e.Expires), before: p.before}
-	w.value = appendRecord(w.value[:0], w.key, h, e.Data)
+	data := e.Data
+	if p.shared != nil {
+		h.reference, h.index, h.size, data = true, p.seq-p.shared.first, uint64(len(data)), nil
+	}
+	w.value = appendRecord(w.value[:0], w.key, h, data)
 	s.set(c.batch, w.key, w.value)
 }
 
@@ -254,6 +273,9 @@ func (s *Store) fillRemovals(c *commit, o *op) {
 	for _, seq := range o.undead {
 		s.dead.remove(c.batch, seq)
 	}
+	if o.swept != nil {
+		s.fillSwept(c.batch, o.swept)
+	}
 }
 
 func (s *Store) fillRemoval(b *pebble.Batch, r *removal) {
@@ -261,16 +283,20 @@ func (s *Store) fillRemoval(b *pebble.Batch, r *removal) {
 	q.mu.Lock()
 	gone := r.strand.lane.gone
 	if !gone {
-		r.strand.taken.add(r.size)
+		r.strand.taken = r.strand.taken.plus(r.tally)
 	}
 	q.mu.Unlock()
 	if gone {
+		r.shared.lose()
 		return
 	}
-	s.commit.limits.used.Add(-r.size)
+	s.commit.limits.used.Add(-r.tally.own())
 	s.commit.touched[r.strand] = struct{}{}
 	s.commit.key = r.strand.key.entry(s.commit.key[:0], r.seq)
 	_ = b.SingleDelete(s.commit.key, nil)
+	if r.shared != nil {
+		s.release(b, r)
+	}
 	if r.letter != nil {
 		s.dead.add(b, r.letter)
 	}
@@ -301,9 +327,10 @@ func (s *Store) fillPurge(c *commit, o *op) {
 		prefix := queuePrefix(kind, o.purge.name)
 		_ = c.batch.DeleteRange(prefix, after(prefix), nil)
 	}
-	records, bytes := o.purge.clear()
+	records, bytes, removing := o.purge.clear()
 	o.purged = records
 	s.commit.limits.used.Add(-bytes)
+	s.fillOrphaned(c.batch, removing)
 }
 
 // sync is the syncer: it waits for each commit's fsync, publishes what it stored
@@ -356,7 +383,7 @@ func (s *Store) publish(o *op, now time.Time) {
 		q.counts.Appended++
 		p.strand.publish(Record{
 			Priority: e.Priority, Stored: stored, Expires: fromMillis(millis(e.Expires)),
-			Data: e.Data, seq: p.seq, strand: p.strand,
+			Data: e.Data, seq: p.seq, strand: p.strand, shared: p.shared,
 		})
 		q.offer(p.strand.lane)
 		q.mu.Unlock()
@@ -365,9 +392,14 @@ func (s *Store) publish(o *op, now time.Time) {
 		ln := o.removals[i].strand.lane
 		ln.q.mu.Lock()
 		ln.removed(1)
-		if ln.removing == 0 {
+		if ln.gone {
+			s.orphans.arrived()
+		} else if ln.removing == 0 {
 			ln.q.offer(ln)
 		}
 		ln.q.mu.Unlock()
+	}
+	if o.purge != nil {
+		s.orphans.raise()
 	}
 }

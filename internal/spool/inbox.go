@@ -15,6 +15,7 @@ type op struct {
 	removals []removal
 	undead   []uint64 // dead letters to remove
 	purge    *Queue
+	swept    *swept
 	done     func(error) // nil for removals
 	bytes    int64       // of entries
 

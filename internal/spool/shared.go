@@ -1,0 +1,264 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A shared is data that several records have in common. The database has it once,
+// under the sequence number of the first of them, and goes on having it until the
+// last of them is removed.
+//
+// The records that were appended since Open, and never left memory, point to one
+// shared, and count down what is left of them. As soon as one is lost, which means
+// that a reader may come to it by way of the database, and so without this shared,
+// counting is over: whoever removes a record looks in the database for others.
+type shared struct {
+	first uint64 // the records have consecutive sequence numbers from here
+	size  int64  // of the data, plus Overhead
+	left  int    // records whose removal this was not told of; the writer's alone
+	lost  atomic.Bool
+
+	strands []*strand // of the records, in order; nil if it was read back
+	names   []byte    // of the strands, if it was read back, as they are stored
+}
+
+// alike returns how many entries share the data of the first.
+func alike(entries []Entry) int {
+	data, n := entries[0].Data, 1
+	for len(data) > 0 && n < len(entries) && same(entries[n].Data, data) {
+		n++
+	}
+	return n
+}
+
+func same(a, b []byte) bool { return len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b) }
+
+// sizeOf is what entries count against Options.MaxBytes.
+func sizeOf(entries []Entry) (bytes int64) {
+	for len(entries) > 0 {
+		n := alike(entries)
+		bytes += entries[0].size()
+		if n > 1 {
+			bytes += int64(n) * Overhead
+		}
+		entries = entries[n:]
+	}
+	return bytes
+}
+
+// placeAlike places entries that share their data, or one that does not.
+func (s *Store) placeAlike(places []placed, entries []Entry) {
+	var sh *shared
+	if n := len(entries); n > 1 {
+		sh = &shared{first: s.commit.seq + 1, size: entries[0].size(), left: n, strands: make([]*strand, n)}
+	}
+	for i := range entries {
+		places[i] = s.placeEntry(&entries[i], sh)
+		if sh != nil {
+			sh.strands[i] = places[i].strand
+		}
+	}
+}
+
+// fillShared puts the data that the commit's records share into the batch. It is
+// stored in the order of arrival: what follows never comes between what is there, so
+// that Pebble need not merge it.
+func (s *Store) fillShared(c *commit) {
+	w := &s.commit
+	for _, p := range w.bundles {
+		w.key = appendSeqKey(w.key[:0], keyShared, p.seq)
+		w.value = appendShared(w.value[:0], w.key, p.shared.strands, p.entry.Data)
+		s.set(c.batch, w.key, w.value)
+		w.held = w.held.plus(weigh(p.shared.size, false))
+	}
+	clear(w.bundles)
+	w.bundles = w.bundles[:0]
+}
+
+// fillHeld writes down how much shared data there is: Open does not walk it.
+func (s *Store) fillHeld(b *pebble.Batch) {
+	w := &s.commit
+	w.value = binary.AppendUvarint(w.value[:0], w.held.n)
+	w.value = binary.AppendUvarint(w.value, w.held.bytes)
+	s.set(b, []byte{keyHeld}, w.value)
+}
+
+// release removes shared data if a removal takes the last of its records.
+func (s *Store) release(b *pebble.Batch, r *removal) {
+	sh := r.shared
+	sh.left--
+	if sh.left > 0 {
+		if !sh.lost.Load() {
+			return
+		}
+		s.commit.removed[r.seq] = struct{}{}
+		if s.anyLeft(sh) {
+			return
+		}
+	}
+	s.dropShared(b, sh.first, sh.size)
+}
+
+func (s *Store) dropShared(b *pebble.Batch, first uint64, size int64) {
+	w := &s.commit
+	w.key = appendSeqKey(w.key[:0], keyShared, first)
+	_ = b.SingleDelete(w.key, nil)
+	w.held = w.held.minus(weigh(size, false))
+	w.limits.used.Add(-size)
+}
+
+// anyLeft reports whether any record of shared data is left. What the commits before
+// took is no longer in the database; what this one takes is.
+func (s *Store) anyLeft(sh *shared) bool {
+	for seq, key := range sh.keys(s.commit.key) {
+		if _, gone := s.commit.removed[seq]; !gone && s.has(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether the database has a key. If that cannot be known, it is not for
+// us to remove anything.
+func (s *Store) has(key []byte) bool {
+	_, closer, err := s.db.Get(key)
+	if err == nil {
+		_ = closer.Close() // read-only
+	}
+	return !errors.Is(err, pebble.ErrNotFound)
+}
+
+// lose notes that one of the records will not be removed by way of sh. A nil sh is
+// nobody's.
+func (sh *shared) lose() {
+	if sh != nil {
+		sh.lost.Store(true)
+	}
+}
+
+// keys are the sequence numbers and keys of the records. A key is made in b, and good
+// until the next.
+func (sh *shared) keys(b []byte) iter.Seq2[uint64, []byte] {
+	return func(yield func(uint64, []byte) bool) {
+		for i, st := range sh.strands {
+			seq := sh.first + uint64(i)
+			if !yield(seq, st.key.entry(b[:0], seq)) {
+				return
+			}
+		}
+		seq, names := sh.first, sh.names
+		for len(names) > 0 {
+			var name []byte
+			name, names, _ = cutStrand(names) // was checked as it was read
+			key := append(append(b[:0], keyEntry), name...)
+			if !yield(seq, binary.BigEndian.AppendUint64(key, seq)) {
+				return
+			}
+			seq++
+		}
+	}
+}
+
+// appendShared appends the value of shared data; see appendRecord.
+func appendShared(b, key []byte, strands []*strand, data []byte) []byte {
+	b = append(b, 0, 0, 0, 0, recordVersion, 0)
+	names := 0
+	for _, st := range strands {
+		names += st.key.size()
+	}
+	b = binary.AppendUvarint(b, uint64(names))
+	for _, st := range strands {
+		b = st.key.appendTo(b)
+	}
+	b = append(b, data...)
+	return seal(b, key)
+}
+
+// parseShared checks the value of shared data and splits it. The shared has parts of b.
+func parseShared(b, key []byte) (sh *shared, data []byte, err error) {
+	if err := unseal(b, key); err != nil {
+		return nil, nil, err
+	}
+	first, err := parseSeqKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := cursor{b: b[6:]}
+	size := c.uvarint()
+	if c.err != nil || size > uint64(len(c.b)) {
+		return nil, nil, errValue
+	}
+	sh = &shared{first: first, names: c.b[:size:size], size: int64(len(c.b)) - int64(size) + Overhead}
+	sh.lost.Store(true)
+	for names := sh.names; len(names) > 0; sh.left++ {
+		if _, names, err = cutStrand(names); err != nil {
+			return nil, nil, errValue
+		}
+	}
+	return sh, c.b[size:], nil
+}
+
+// A sharedReader reads data that records share, as of when the records are seen. What
+// it is asked for next is best after what it was asked for last.
+type sharedReader struct {
+	records *pebble.Iterator
+	data    *pebble.Iterator // nil until something is asked for
+}
+
+func (r *sharedReader) close() {
+	if r.data != nil {
+		_ = r.data.Close() // read-only
+	}
+}
+
+// at returns the data of a reference, in memory of its own.
+func (r *sharedReader) at(first uint64, h header) (sh *shared, data []byte, err error) {
+	if r.data == nil {
+		r.data, err = r.records.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{
+			LowerBound: []byte{keyShared}, UpperBound: []byte{keyShared + 1},
+		}})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	key := seqKey(keyShared, first)
+	if !r.data.SeekGE(key) || !slices.Equal(r.data.Key(), key) {
+		return nil, nil, errors.Join(fmt.Errorf("shared data %d is missing", first), r.data.Error())
+	}
+	value, err := r.data.ValueAndErr()
+	if err != nil {
+		return nil, nil, err
+	}
+	sh, data, err = parseShared(slices.Clone(value), key)
+	if err == nil && (uint64(len(data)) != h.size || h.index >= uint64(sh.left)) {
+		err = errValue
+	}
+	return sh, data, err
+}
+
+// loadShared learns how much shared data the database holds, and whether a purge may
+// have left some behind.
+func (s *Store) loadShared() error {
+	err := s.get([]byte{keyHeld}, func(value []byte) error {
+		c := cursor{b: value}
+		s.commit.held.n, s.commit.held.bytes = c.uvarint(), c.uvarint()
+		return c.err
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	s.commit.limits.used.Add(s.commit.held.own())
+	err = s.get([]byte{keyPurged}, s.orphans.load)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
+}
