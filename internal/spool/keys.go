@@ -10,7 +10,7 @@ const (
 	keySeq    = 's'
 	keyEntry  = 'e'
 	keyTally  = 't'
-	keyShared = 'm'
+	keyShared = 'x'
 	keyHeld   = 'n'
 	keyPurged = 'o'
 	keyDead   = 'd'
