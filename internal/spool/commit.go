@@ -21,11 +21,11 @@ type committer struct {
 	reserved uint64 // a restart begins here
 	commits  chan *commit
 
-	held    tally                // shared data in the database
-	bundles []*placed            // the first records of those that share data which the commit puts in
-	removed map[uint64]struct{}  // records that the commit takes, if others have to look for them
-	filled  []*strand            // strands that the commit puts records into
-	touched map[*strand]struct{} // strands that the commit takes records from
+	held    tally               // shared data in the database
+	removed map[uint64]struct{} // records that the commit takes, if others have to look for them
+	bundles []*placed           // the first of the commit's records that share data, for each such data
+	dropped []uint64            // shared data that the commit takes
+	strands []*strand           // that the commit puts records into or takes some from
 	key     []byte
 	value   []byte
 }
@@ -117,7 +117,6 @@ func (s *Store) apply(c *commit) {
 // fill puts ops into the batch, except those that are refused.
 func (s *Store) fill(c *commit) {
 	held := s.commit.held
-	clear(s.commit.touched)
 	clear(s.commit.removed)
 	for _, o := range c.ops {
 		switch {
@@ -130,13 +129,12 @@ func (s *Store) fill(c *commit) {
 		default:
 			if o.err = s.place(o); o.err == nil {
 				s.chain(o)
-				s.fillRemovals(c, o)
+				s.unchain(c.batch, o)
 			}
 		}
 	}
+	s.fillStrands(c)
 	s.fillShared(c)
-	s.fillEntries(c)
-	s.fillTallies(c.batch)
 	if s.commit.held != held {
 		s.fillHeld(c.batch)
 	}
@@ -219,107 +217,6 @@ func (s *Store) unplace(o *op) {
 	o.placed = nil
 }
 
-// chain adds an op's entries to those that the commit puts into their strands.
-func (s *Store) chain(o *op) {
-	for i := range o.placed {
-		p, st := &o.placed[i], o.placed[i].strand
-		if p.shared != nil && p.shared.first == p.seq {
-			s.commit.bundles = append(s.commit.bundles, p)
-		}
-		if st.first == nil {
-			st.first = p
-			s.commit.filled = append(s.commit.filled, st)
-		} else {
-			st.newest.next = p
-		}
-		st.newest = p
-	}
-}
-
-// fillEntries puts the entries into the batch strand by strand, and so in the order
-// of their keys: Pebble has the place for a key that follows the one before at hand,
-// and searches for any other. Messages for three queues would have it search for all.
-func (s *Store) fillEntries(c *commit) {
-	w := &s.commit
-	for _, st := range w.filled {
-		for p := st.first; p != nil; p = p.next {
-			s.fillEntry(c, p)
-		}
-		st.first, st.newest = nil, nil
-	}
-	clear(w.filled)
-	w.filled = w.filled[:0]
-	if cap(w.value) > commitBytes {
-		w.value = nil
-	}
-}
-
-func (s *Store) fillEntry(c *commit, p *placed) {
-	w, e := &s.commit, p.entry
-	w.key = p.strand.key.entry(w.key[:0], p.seq)
-	h := header{stored: c.now.UnixMilli(), expires: millis(e.Expires), before: p.before}
-	data := e.Data
-	if p.shared != nil {
-		h.reference, h.index, h.size, data = true, p.seq-p.shared.first, uint64(len(data)), nil
-	}
-	w.value = appendRecord(w.value[:0], w.key, h, data)
-	s.set(c.batch, w.key, w.value)
-}
-
-func (s *Store) fillRemovals(c *commit, o *op) {
-	for i := range o.removals {
-		s.fillRemoval(c.batch, &o.removals[i])
-	}
-	for _, seq := range o.undead {
-		s.dead.remove(c.batch, seq)
-	}
-	if o.swept != nil {
-		s.fillSwept(c.batch, o.swept)
-	}
-}
-
-func (s *Store) fillRemoval(b *pebble.Batch, r *removal) {
-	q := r.strand.lane.q
-	q.mu.Lock()
-	gone := r.strand.lane.gone
-	if !gone {
-		r.strand.taken = r.strand.taken.plus(r.tally)
-	}
-	q.mu.Unlock()
-	if gone {
-		r.shared.lose()
-		return
-	}
-	s.commit.limits.used.Add(-r.tally.own())
-	s.commit.touched[r.strand] = struct{}{}
-	s.commit.key = r.strand.key.entry(s.commit.key[:0], r.seq)
-	_ = b.SingleDelete(s.commit.key, nil)
-	if r.shared != nil {
-		s.release(b, r)
-	}
-	if r.letter != nil {
-		s.dead.add(b, r.letter)
-	}
-}
-
-// fillTallies corrects the odometers of strands that records were taken from.
-func (s *Store) fillTallies(b *pebble.Batch) {
-	for st := range s.commit.touched {
-		q := st.lane.q
-		q.mu.Lock()
-		t, had := tallies{st.put, st.taken}, st.tallied
-		left := t.put.n != t.taken.n
-		st.tallied = left
-		q.mu.Unlock()
-		s.commit.key = st.key.append(s.commit.key[:0], keyTally)
-		if left {
-			s.set(b, s.commit.key, t.append(s.commit.value[:0]))
-		} else if had {
-			_ = b.Delete(s.commit.key, nil)
-		}
-	}
-}
-
 // fillPurge removes all that a queue holds. The syncer is idle, so no record of
 // the queue is between the database and its lane.
 func (s *Store) fillPurge(c *commit, o *op) {
@@ -400,6 +297,6 @@ func (s *Store) publish(o *op, now time.Time) {
 		ln.q.mu.Unlock()
 	}
 	if o.purge != nil {
-		s.orphans.raise()
+		s.orphans.arrived()
 	}
 }

@@ -79,7 +79,6 @@ func (c *committer) init(opt Options) {
 	c.limits.max.Store(opt.MaxBytes)
 	c.limits.maxLane.Store(opt.MaxLaneBytes)
 	c.commits = make(chan *commit, pipeline)
-	c.touched = make(map[*strand]struct{})
 	c.removed = make(map[uint64]struct{})
 }
 

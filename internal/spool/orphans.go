@@ -17,7 +17,7 @@ const orphanLook = 1024
 // it, and swept behind it, also after a restart.
 type orphans struct {
 	wake  chan struct{} // capacity 1: there may be something to sweep
-	limbo atomic.Int64  // removals from purged lanes that are not yet applied
+	limbo atomic.Int64  // purges, and removals from purged lanes, that are not yet applied
 
 	mu   sync.Mutex
 	task task
@@ -60,16 +60,16 @@ func (o *orphans) load(value []byte) error {
 	return nil
 }
 
-// arrived notes that a removal from a purged lane was applied.
+// arrived notes that a purge, or a removal from a purged lane, was applied.
 func (o *orphans) arrived() {
 	if o.limbo.Add(-1) == 0 {
 		o.raise()
 	}
 }
 
-// next returns what is to be swept now. While removals from purged lanes are under way
-// there is nothing: until they have told the others, who would remove data that is
-// still counted by them, nobody looks for it.
+// next returns what is to be swept now. That is nothing before the purge is applied,
+// and as long as a removal from a purged lane is under way: memory still counts on it,
+// and so whoever removes the last other record does not look for more.
 func (o *orphans) next() (t task, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -79,7 +79,7 @@ func (o *orphans) next() (t task, ok bool) {
 // fillOrphaned has all shared data looked at after a purge.
 func (s *Store) fillOrphaned(b *pebble.Batch, removing int) {
 	o := &s.orphans
-	o.limbo.Add(int64(removing))
+	o.limbo.Add(1 + int64(removing))
 	if s.commit.held.n == 0 {
 		return
 	}
@@ -103,7 +103,7 @@ func (s *Store) fillTask(b *pebble.Batch, t task) {
 // begins anew.
 func (s *Store) fillSwept(b *pebble.Batch, found *swept) {
 	for _, o := range found.orphans {
-		s.dropShared(b, o.first, o.size)
+		s.drop(o.first, o.size)
 	}
 	o := &s.orphans
 	o.mu.Lock()

@@ -68,11 +68,17 @@ func (s *Store) placeAlike(places []placed, entries []Entry) {
 	}
 }
 
-// fillShared puts the data that the commit's records share into the batch. It is
+// fillShared puts the data that the commit's records share into the batch, and what
+// removes data that records have shared. It is
 // stored in the order of arrival: what follows never comes between what is there, so
 // that Pebble need not merge it.
 func (s *Store) fillShared(c *commit) {
 	w := &s.commit
+	for _, first := range w.dropped {
+		w.key = appendSeqKey(w.key[:0], keyShared, first)
+		_ = c.batch.SingleDelete(w.key, nil)
+	}
+	w.dropped = w.dropped[:0]
 	for _, p := range w.bundles {
 		w.key = appendSeqKey(w.key[:0], keyShared, p.seq)
 		w.value = appendShared(w.value[:0], w.key, p.shared.strands, p.entry.Data)
@@ -92,7 +98,7 @@ func (s *Store) fillHeld(b *pebble.Batch) {
 }
 
 // release removes shared data if a removal takes the last of its records.
-func (s *Store) release(b *pebble.Batch, r *removal) {
+func (s *Store) release(r *removal) {
 	sh := r.shared
 	sh.left--
 	if sh.left > 0 {
@@ -104,13 +110,13 @@ func (s *Store) release(b *pebble.Batch, r *removal) {
 			return
 		}
 	}
-	s.dropShared(b, sh.first, sh.size)
+	s.drop(sh.first, sh.size)
 }
 
-func (s *Store) dropShared(b *pebble.Batch, first uint64, size int64) {
+// drop has the commit remove shared data.
+func (s *Store) drop(first uint64, size int64) {
 	w := &s.commit
-	w.key = appendSeqKey(w.key[:0], keyShared, first)
-	_ = b.SingleDelete(w.key, nil)
+	w.dropped = append(w.dropped, first)
 	w.held = w.held.minus(weigh(size, false))
 	w.limits.used.Add(-size)
 }

@@ -198,6 +198,9 @@ func TestSharedDataBehindAPurge(t *testing.T) {
 		"of one whose removal comes late": func(t *testing.T, s *Store) {
 			late := settleOnly(t, s, "b")
 			purge(t, s, "b", 0)
+			if _, ok := s.orphans.next(); ok {
+				t.Error("the sweep does not wait for the removal")
+			}
 			take(t, s, "a")
 			put(t, s)
 			s.inbox.remove(late)

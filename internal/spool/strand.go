@@ -24,7 +24,7 @@ type strand struct {
 	put, taken tally // since the strand was last empty in memory
 	tallied    bool  // the database has a tally
 
-	first, newest *placed // what the commit being made puts in: the writer's alone
+	change change // the writer's alone
 
 	// the reader's view: what is durable
 	live        tally // stored and not settled
@@ -107,6 +107,7 @@ type removal struct {
 	tally  tally
 	shared *shared
 	letter *DeadLetter // not nil: it becomes this dead letter
+	next   *removal    // from the strand, in the same commit
 }
 
 // settle counts a record as settled, and returns what removes it.
