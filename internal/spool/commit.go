@@ -21,13 +21,14 @@ type committer struct {
 	reserved uint64 // a restart begins here
 	commits  chan *commit
 
-	held    tally               // shared data in the database
-	removed map[uint64]struct{} // records that the commit takes, if others have to look for them
-	bundles []*placed           // the first of the commit's records that share data, for each such data
-	dropped []uint64            // shared data that the commit takes
-	strands []*strand           // that the commit puts records into or takes some from
-	key     []byte
-	value   []byte
+	held     tally               // shared data in the database
+	removed  map[uint64]struct{} // records that the commit takes, if others have to look for them
+	searches []search            // for others
+	bundles  []*placed           // the first of the commit's records that share data, for each such data
+	dropped  []uint64            // shared data that the commit takes
+	strands  []*strand           // that the commit puts records into or takes some from
+	key      []byte
+	value    []byte
 }
 
 // A commit is one atomic write on its way to the disk.
@@ -133,6 +134,7 @@ func (s *Store) fill(c *commit) {
 			}
 		}
 	}
+	s.search()
 	s.fillStrands(c)
 	s.fillShared(c)
 	if s.commit.held != held {

@@ -159,15 +159,20 @@ func (s *Store) findOrphans(t task) (*swept, error) {
 	if s.closed {
 		return nil, ErrClosed
 	}
-	then := s.db.NewSnapshot()
-	defer func() { _ = then.Close() }() // read-only
-	it, err := then.NewIter(&pebble.IterOptions{
+	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: seqKey(keyShared, t.from), UpperBound: seqKey(keyShared, t.to+1),
 	})
 	if err != nil {
 		return nil, s.damaged(err)
 	}
 	defer func() { _ = it.Close() }() // read-only: its errors are Error's
+	records, err := it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{
+		LowerBound: []byte{keyEntry}, UpperBound: []byte{keyEntry + 1},
+	}})
+	if err != nil {
+		return nil, s.damaged(err)
+	}
+	defer func() { _ = records.Close() }() // read-only
 	found := &swept{left: t}
 	found.left.from = t.to + 1
 	looked := 0
@@ -176,7 +181,7 @@ func (s *Store) findOrphans(t task) (*swept, error) {
 			found.left.from, err = parseSeqKey(it.Key())
 			return found, s.damagedIf(err)
 		}
-		if o, ok := orphanAt(then, it); ok {
+		if o, ok := orphanAt(it, records); ok {
 			found.orphans = append(found.orphans, o)
 		}
 	}
@@ -185,7 +190,7 @@ func (s *Store) findOrphans(t task) (*swept, error) {
 
 // orphanAt reports whether the data that it stands on is an orphan. What cannot be
 // read is left alone.
-func orphanAt(then *pebble.Snapshot, it *pebble.Iterator) (orphan, bool) {
+func orphanAt(it, records *pebble.Iterator) (orphan, bool) {
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return orphan{}, false
@@ -194,12 +199,8 @@ func orphanAt(then *pebble.Snapshot, it *pebble.Iterator) (orphan, bool) {
 	if err != nil {
 		return orphan{}, false
 	}
-	for _, key := range sh.keys(nil) {
-		_, closer, err := then.Get(key)
-		if err == nil {
-			_ = closer.Close() // read-only
-		}
-		if !errors.Is(err, pebble.ErrNotFound) {
+	for place := range sh.n {
+		if there(records, sh.key(nil, place)) {
 			return orphan{}, false
 		}
 	}

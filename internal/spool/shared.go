@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -23,6 +22,7 @@ import (
 type shared struct {
 	first uint64 // the records have consecutive sequence numbers from here
 	size  int64  // of the data, plus Overhead
+	n     int    // records there were
 	left  int    // records whose removal this was not told of; the writer's alone
 	lost  atomic.Bool
 
@@ -58,7 +58,7 @@ func sizeOf(entries []Entry) (bytes int64) {
 func (s *Store) placeAlike(places []placed, entries []Entry) {
 	var sh *shared
 	if n := len(entries); n > 1 {
-		sh = &shared{first: s.commit.seq + 1, size: entries[0].size(), left: n, strands: make([]*strand, n)}
+		sh = &shared{first: s.commit.seq + 1, size: entries[0].size(), n: n, left: n, strands: make([]*strand, n)}
 	}
 	for i := range entries {
 		places[i] = s.placeEntry(&entries[i], sh)
@@ -101,16 +101,12 @@ func (s *Store) fillHeld(b *pebble.Batch) {
 func (s *Store) release(r *removal) {
 	sh := r.shared
 	sh.left--
-	if sh.left > 0 {
-		if !sh.lost.Load() {
-			return
-		}
-		s.commit.removed[r.seq] = struct{}{}
-		if s.anyLeft(sh) {
-			return
-		}
+	switch {
+	case sh.left == 0:
+		s.drop(sh.first, sh.size)
+	case sh.lost.Load():
+		s.searchLater(r)
 	}
-	s.drop(sh.first, sh.size)
 }
 
 // drop has the commit remove shared data.
@@ -121,27 +117,6 @@ func (s *Store) drop(first uint64, size int64) {
 	w.limits.used.Add(-size)
 }
 
-// anyLeft reports whether any record of shared data is left. What the commits before
-// took is no longer in the database; what this one takes is.
-func (s *Store) anyLeft(sh *shared) bool {
-	for seq, key := range sh.keys(s.commit.key) {
-		if _, gone := s.commit.removed[seq]; !gone && s.has(key) {
-			return true
-		}
-	}
-	return false
-}
-
-// has reports whether the database has a key. If that cannot be known, it is not for
-// us to remove anything.
-func (s *Store) has(key []byte) bool {
-	_, closer, err := s.db.Get(key)
-	if err == nil {
-		_ = closer.Close() // read-only
-	}
-	return !errors.Is(err, pebble.ErrNotFound)
-}
-
 // lose notes that one of the records will not be removed by way of sh. A nil sh is
 // nobody's.
 func (sh *shared) lose() {
@@ -150,27 +125,18 @@ func (sh *shared) lose() {
 	}
 }
 
-// keys are the sequence numbers and keys of the records. A key is made in b, and good
-// until the next.
-func (sh *shared) keys(b []byte) iter.Seq2[uint64, []byte] {
-	return func(yield func(uint64, []byte) bool) {
-		for i, st := range sh.strands {
-			seq := sh.first + uint64(i)
-			if !yield(seq, st.key.entry(b[:0], seq)) {
-				return
-			}
-		}
-		seq, names := sh.first, sh.names
-		for len(names) > 0 {
-			var name []byte
-			name, names, _ = cutStrand(names) // was checked as it was read
-			key := append(append(b[:0], keyEntry), name...)
-			if !yield(seq, binary.BigEndian.AppendUint64(key, seq)) {
-				return
-			}
-			seq++
-		}
+// key appends the key of the record at a place.
+func (sh *shared) key(b []byte, place int) []byte {
+	seq := sh.first + uint64(place)
+	if sh.strands != nil {
+		return sh.strands[place].key.entry(b, seq)
 	}
+	name, names, _ := cutStrand(sh.names) // was checked as it was read
+	for range place {
+		name, names, _ = cutStrand(names)
+	}
+	b = append(append(b, keyEntry), name...)
+	return binary.BigEndian.AppendUint64(b, seq)
 }
 
 // appendShared appends the value of shared data; see appendRecord.
@@ -204,11 +170,12 @@ func parseShared(b, key []byte) (sh *shared, data []byte, err error) {
 	}
 	sh = &shared{first: first, names: c.b[:size:size], size: int64(len(c.b)) - int64(size) + Overhead}
 	sh.lost.Store(true)
-	for names := sh.names; len(names) > 0; sh.left++ {
+	for names := sh.names; len(names) > 0; sh.n++ {
 		if _, names, err = cutStrand(names); err != nil {
 			return nil, nil, errValue
 		}
 	}
+	sh.left = sh.n
 	return sh, c.b[size:], nil
 }
 
@@ -244,7 +211,7 @@ func (r *sharedReader) at(first uint64, h header) (sh *shared, data []byte, err 
 		return nil, nil, err
 	}
 	sh, data, err = parseShared(slices.Clone(value), key)
-	if err == nil && (uint64(len(data)) != h.size || h.index >= uint64(sh.left)) {
+	if err == nil && (uint64(len(data)) != h.size || h.index >= uint64(sh.n)) {
 		err = errValue
 	}
 	return sh, data, err

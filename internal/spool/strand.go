@@ -32,6 +32,7 @@ type strand struct {
 	recentBytes int64
 	diskFrom    uint64 // 0: nothing to read but recent
 	last        uint64 // the last durable record's sequence number
+	seen        uint64 // the last that has left for a reader, or expired
 	perishable  bool   // may hold a record that expires
 	inWindow    *list.Element
 }
@@ -63,6 +64,7 @@ func (st *strand) push(r Record) {
 
 func (st *strand) pop() {
 	size := st.recent[0].size()
+	st.seen = max(st.seen, st.recent[0].seq)
 	st.recent[0] = Record{}
 	st.recent = st.recent[1:]
 	if len(st.recent) == 0 {
