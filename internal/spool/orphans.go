@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,13 +35,8 @@ func (t task) done() bool { return t.from > t.to }
 
 // swept is what one step of a sweep found: an op's part.
 type swept struct {
-	orphans []orphan
+	orphans []*shared
 	left    task
-}
-
-type orphan struct {
-	first uint64
-	size  int64
 }
 
 func (o *orphans) init() {
@@ -166,43 +162,41 @@ func (s *Store) findOrphans(t task) (*swept, error) {
 		return nil, s.damaged(err)
 	}
 	defer func() { _ = it.Close() }() // read-only: its errors are Error's
-	records, err := it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{
-		LowerBound: []byte{keyEntry}, UpperBound: []byte{keyEntry + 1},
-	}})
+	records, err := it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{}})
 	if err != nil {
 		return nil, s.damaged(err)
 	}
 	defer func() { _ = records.Close() }() // read-only
-	found := &swept{left: t}
-	found.left.from = t.to + 1
-	looked := 0
+	t.from = t.to + 1
+	var searches []search
 	for ok := it.First(); ok; ok = it.Next() {
-		if looked++; looked > orphanLook {
-			found.left.from, err = parseSeqKey(it.Key())
-			return found, s.damagedIf(err)
+		if len(searches) == orphanLook {
+			if t.from, err = parseSeqKey(it.Key()); err != nil {
+				return nil, s.damaged(err)
+			}
+			break
 		}
-		if o, ok := orphanAt(it, records); ok {
-			found.orphans = append(found.orphans, o)
+		if f, ok := searchAt(it); ok {
+			searches = append(searches, f)
 		}
 	}
-	return found, s.damagedIf(it.Error())
+	if err := it.Error(); err != nil {
+		return nil, s.damaged(err)
+	}
+	return &swept{orphans: orphaned(records, searches, nil), left: t}, nil
 }
 
-// orphanAt reports whether the data that it stands on is an orphan. What cannot be
-// read is left alone.
-func orphanAt(it, records *pebble.Iterator) (orphan, bool) {
+// searchAt looks for any record of the data that it stands on. What cannot be read is
+// left alone.
+func searchAt(it *pebble.Iterator) (search, bool) {
 	value, err := it.ValueAndErr()
 	if err != nil {
-		return orphan{}, false
+		return search{}, false
 	}
 	sh, _, err := parseShared(value, it.Key())
 	if err != nil {
-		return orphan{}, false
+		return search{}, false
 	}
-	for place := range sh.n {
-		if there(records, sh.key(nil, place)) {
-			return orphan{}, false
-		}
-	}
-	return orphan{sh.first, sh.size}, true
+	sh.names = slices.Clone(sh.names)
+	return search{shared: sh, place: sh.n - 1, rest: sh.n}, true
 }
