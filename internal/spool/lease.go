@@ -117,7 +117,11 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 // [Options.AckDelay] and a sync. Records that this lease has not read, or that
 // were settled before, are ignored.
 func (l *Lease) Ack(recs ...Record) {
-	gone := make([]removal, 0, len(recs))
+	var room [4]removal // a client that settles one by one should cost no garbage
+	gone := room[:0]
+	if len(recs) > len(room) {
+		gone = make([]removal, 0, len(recs))
+	}
 	q := l.lane.q
 	q.mu.Lock()
 	for i := range recs {

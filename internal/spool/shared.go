@@ -26,8 +26,9 @@ type shared struct {
 	left  int    // records whose removal this was not told of; the writer's alone
 	lost  atomic.Bool
 
-	strands []*strand // of the records, in order; nil if it was read back
-	names   []byte    // of the strands, if it was read back, as they are stored
+	strands []*strand  // of the records, in order; nil if it was read back
+	few     [3]*strand // room for them
+	names   []byte     // of the strands, if it was read back, as they are stored
 }
 
 // alike returns how many entries share the data of the first.
@@ -58,7 +59,7 @@ func sizeOf(entries []Entry) (bytes int64) {
 func (s *Store) placeAlike(places []placed, entries []Entry) {
 	var sh *shared
 	if n := len(entries); n > 1 {
-		sh = &shared{first: s.commit.seq + 1, size: entries[0].size(), n: n, left: n, strands: make([]*strand, n)}
+		sh = newShared(s.commit.seq+1, n, entries[0].size())
 	}
 	for i := range entries {
 		places[i] = s.placeEntry(&entries[i], sh)
@@ -66,6 +67,15 @@ func (s *Store) placeAlike(places []placed, entries []Entry) {
 			sh.strands[i] = places[i].strand
 		}
 	}
+}
+
+func newShared(first uint64, n int, size int64) *shared {
+	sh := &shared{first: first, size: size, n: n, left: n}
+	if sh.strands = sh.few[:]; n > len(sh.few) {
+		sh.strands = make([]*strand, n)
+	}
+	sh.strands = sh.strands[:n]
+	return sh
 }
 
 // fillShared puts the data that the commit's records share into the batch, and what
