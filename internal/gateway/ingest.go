@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"sluice/internal/gateway/meter"
@@ -63,6 +64,7 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 		if n > iot.MaxMessageSize {
 			return nil, nil, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
 		}
+		m.System = slices.Grow(m.System, 3) // for what is noted of it on its way
 		m.Stamp(s.Identity())
 		forget(m)
 		sizes = append(sizes, float64(n))
