@@ -137,6 +137,9 @@ func (s *Store) fill(c *commit) {
 	s.search()
 	s.fillStrands(c)
 	s.fillShared(c)
+	if cap(s.commit.value) > commitBytes {
+		s.commit.value = nil
+	}
 	if s.commit.held != held {
 		s.fillHeld(c.batch)
 	}

@@ -103,13 +103,10 @@ func (s *Store) fillStrands(c *commit) {
 	}
 	clear(w.strands)
 	w.strands = w.strands[:0]
-	if cap(w.value) > commitBytes {
-		w.value = nil
-	}
 }
 
-// keyOf is the key of a record of the strand whose part of it w.key has.
-func (w *committer) keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(w.key, seq) }
+// keyOf is the key of a record of the strand whose part of it key has.
+func (c *committer) keyOf(seq uint64) []byte { return binary.BigEndian.AppendUint64(c.key, seq) }
 
 func (s *Store) fillEntry(c *commit, p *placed) {
 	w, e, key := &s.commit, p.entry, s.commit.keyOf(p.seq)

@@ -12,13 +12,13 @@ import (
 )
 
 // A shared is data that several records have in common. The database has it once,
-// under the sequence number of the first of them, and goes on having it until the
-// last of them is removed.
+// under the sequence number of the first of them, until the last of them is removed.
 //
-// The records that were appended since Open, and never left memory, point to one
-// shared, and count down what is left of them. As soon as one is lost, which means
-// that a reader may come to it by way of the database, and so without this shared,
-// counting is over: whoever removes a record looks in the database for others.
+// Records that have been in memory since they were appended point to one shared, and
+// count down what is left of them. When one has left memory unremoved, or is purged, it
+// is lost to this count: it comes back from the database, if at all, with a shared of
+// its own. From then on, who removes one of the records looks in the database for
+// others.
 type shared struct {
 	first uint64 // the records have consecutive sequence numbers from here
 	size  int64  // of the data, plus Overhead
@@ -79,9 +79,8 @@ func newShared(first uint64, n int, size int64) *shared {
 }
 
 // fillShared puts the data that the commit's records share into the batch, and what
-// removes data that records have shared. It is
-// stored in the order of arrival: what follows never comes between what is there, so
-// that Pebble need not merge it.
+// removes data that records have shared. It is stored in the order of arrival: what
+// comes never goes between what is there, so that Pebble need not merge it.
 func (s *Store) fillShared(c *commit) {
 	w := &s.commit
 	for _, first := range w.dropped {
