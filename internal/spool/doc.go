@@ -29,8 +29,9 @@
 // # Shared data
 //
 // Entries of one Append that follow one another and have the same Data, which means
-// the same bytes in memory, share it: the disk has it once, and a small record for
-// each of them, until the last of these is gone. Nobody who reads can tell.
+// the same bytes in memory, share it: the disk has it once for up to sixteen of them,
+// and a small record for each, until the last of these is gone. Nobody who reads can
+// tell.
 //
 // Who removes a record has to know whether it was the last. As long as all records of
 // some data have stayed in memory since they were appended, they are counted there.

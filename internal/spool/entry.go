@@ -18,7 +18,8 @@ const (
 
 // An Entry is one record for one queue. A message for three endpoints is three
 // entries of one [Store.Append], one after the other and with the same Data: the
-// same bytes in memory, not equal ones. Then its data is stored once.
+// same bytes in memory, not equal ones. Then its data is stored once, or once for every
+// sixteen of them.
 type Entry struct {
 	Queue    string
 	Lane     string    // may be empty: a lane like any other

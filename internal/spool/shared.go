@@ -31,10 +31,14 @@ type shared struct {
 	names   []byte     // of the strands, if it was read back, as they are stored
 }
 
+// maxSharing is how many records share data. What is stored with the data names them
+// all, and should not be more than the data is.
+const maxSharing = 16
+
 // alike returns how many entries share the data of the first.
 func alike(entries []Entry) int {
 	data, n := entries[0].Data, 1
-	for len(data) > 0 && n < len(entries) && same(entries[n].Data, data) {
+	for len(data) > 0 && n < min(len(entries), maxSharing) && same(entries[n].Data, data) {
 		n++
 	}
 	return n

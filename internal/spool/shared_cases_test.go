@@ -90,6 +90,30 @@ func TestSharedDataGoesWithItsLastRecord(t *testing.T) {
 	}
 }
 
+// Data of very many records is there more than once, and that of the one left over is
+// its own.
+func TestSharedDataOfManyRecords(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, "/s", slow(fs))
+	var queues []string
+	for i := range 2*maxSharing + 1 {
+		queues = append(queues, fmt.Sprint("q", i))
+	}
+	put(t, s, sharing(queues...)...)
+	wantCopies(t, s, 2)
+	for i, queue := range queues {
+		if i == 5 {
+			s.Close()
+			s = open(t, "/s", slow(fs))
+		}
+		take(t, s, queue)
+	}
+	wantCopies(t, s, 0)
+	if n := s.Stats().Bytes; n != 0 {
+		t.Errorf("%d bytes in an empty store", n)
+	}
+}
+
 // One commit removes all records: memory had one of them all the time, and lost another.
 func TestSharedDataWhoseRecordsGoInOneCommit(t *testing.T) {
 	s := open(t, "/s", slow(vfs.NewMem()))
