@@ -17,7 +17,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "seed of the randomized tests; 0: a new one each time")
-	seeds = flag.Int("seeds", 300, "seeds of the power-cut tests")
+	seeds = flag.Int("seeds", 250, "seeds of the power-cut tests")
 )
 
 // A ledger is what a client of the store knows, kept beside it: after a power
@@ -368,7 +368,7 @@ func verifyOptions(fs vfs.FS) Options {
 }
 
 func TestD3_PowerCutAtEveryOperation(t *testing.T) {
-	steps := 300
+	steps := 180
 	if testing.Short() {
 		steps = 60
 	}

@@ -334,7 +334,7 @@ func (tr *trial) end() {
 }
 
 func TestRandomOperationsAgreeWithTheModel(t *testing.T) {
-	trials := 150
+	trials := 90
 	if testing.Short() {
 		trials = 20
 	}

@@ -63,7 +63,7 @@ func slow(fs vfs.FS) Options {
 // store is closed and opened between, the data goes with the last of them.
 func TestSharedDataGoesWithItsLastRecord(t *testing.T) {
 	for _, order := range [][]string{{"a", "b", "c"}, {"a", "c", "b"}, {"b", "a", "c"}, {"b", "c", "a"}, {"c", "a", "b"}, {"c", "b", "a"}} {
-		for restart := range 1 << len(order) {
+		for _, restart := range []int{0b000, 0b010, 0b111} { // a bit for each removal: before it
 			fs := vfs.NewMem()
 			s := open(t, "/s", slow(fs))
 			put(t, s, sharing("a", "b", "c")...)
