@@ -50,7 +50,7 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 	r := messageReader{text: string(b[:size]), at: 1}
 	got := Message{Body: append([]byte(nil), b[size:]...)}
 	if n := r.count(); n > 0 {
-		got.System = make(System, n)
+		got.System = make(System, n, n+1) // with room for what a hub adds
 		for i := range got.System {
 			got.System[i] = SystemValue{SystemName(r.byte()), r.string()}
 		}

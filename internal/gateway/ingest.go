@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"sluice/internal/gateway/meter"
@@ -14,8 +15,8 @@ import (
 // that endpoint, so that queue lengths keep their label.
 const UpstreamQueue = "iothub"
 
-// Send routes a batch and stores it in the spool, once for each endpoint that a
-// message goes to: all of it in one atomic write, or nothing. done is called with
+// Send routes a batch and stores it in the spool, with a record for each endpoint that
+// a message goes to: all of it in one atomic write, or nothing. done is called with
 // nil when it is fsynced. A message that no route wants, or that has gone round in a
 // loop, is done with, in its turn, and counted.
 func (s *session) Send(batch []iot.Message, done func(error)) {
@@ -63,6 +64,7 @@ func (s *session) entries(batch []iot.Message) (entries []spool.Entry, sums []ar
 		if n > iot.MaxMessageSize {
 			return nil, nil, iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize)
 		}
+		m.System = slices.Grow(m.System, 3) // for what is noted of it on its way
 		m.Stamp(s.Identity())
 		forget(m)
 		sizes = append(sizes, float64(n))
@@ -109,7 +111,8 @@ func (g *Gateway) match(r *routing, m *iot.Message, dst []route.Target) []route.
 	return dst
 }
 
-// appendEntries makes the records of one message. They share its bytes.
+// appendEntries makes the records of one message, one after the other and with the same
+// bytes, which the spool therefore stores once.
 func (g *Gateway) appendEntries(entries []spool.Entry, m *iot.Message, targets []route.Target, r *routing) ([]spool.Entry, error) {
 	data, err := m.AppendBinary(make([]byte, 0, m.Size()+64))
 	if err != nil {

@@ -91,9 +91,8 @@ type held struct {
 	rec    spool.Record
 	count  int // times delivered before
 
-	from   iot.Identity // who sent it, through which output
-	output string
-	since  time.Time // delivered
+	gauge *gauge    // of its origin
+	since time.Time // delivered
 }
 
 var _ iot.Subscription = (*inputFlow)(nil)
@@ -192,7 +191,7 @@ func (f *inputFlow) hand(h held) {
 	}
 	m.System.Set(iot.InputName, h.feeder.input)
 	tellHops(&m)
-	h.from, h.output, h.since = m.Sender(), m.System.Get(iot.OutputName), time.Now()
+	h.gauge, h.since = h.feeder.gauge(origin{m.Sender(), m.System.Get(iot.OutputName), h.rec.Priority}), time.Now()
 	f.mu.Lock()
 	closed := f.closed
 	f.serial++
@@ -235,6 +234,8 @@ type feeder struct {
 	queue *spool.Queue
 	input string // its name
 	lease *spool.Lease
+
+	gauges map[origin]*gauge // the feeder's goroutine's own
 
 	mu    sync.Mutex
 	back  []held        // abandoned, to be delivered again

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"time"
 
 	"sluice/internal/gateway/meter"
@@ -93,13 +94,48 @@ func delivered(m *meter.Meter, now time.Time, took time.Duration, recs []spool.R
 	}
 }
 
+// An origin is one sender of what an input gets, through one output and with one
+// priority.
+type origin struct {
+	from     iot.Identity
+	output   string
+	priority uint32
+}
+
+// A gauge measures what comes from an origin.
+type gauge struct {
+	sent, took, age meter.Figure
+}
+
+// maxGauges bounds the gauges that an input has at hand: clients choose their outputs'
+// names.
+const maxGauges = 256
+
+// gauge returns what measures what comes from an origin.
+func (d *feeder) gauge(of origin) *gauge {
+	if g := d.gauges[of]; g != nil {
+		return g
+	}
+	if d.gauges == nil || len(d.gauges) == maxGauges {
+		d.gauges = map[origin]*gauge{}
+	}
+	of.output = strings.Clone(of.output) // it is a part of a message
+	of.from = iot.Identity{Device: strings.Clone(of.from.Device), Module: strings.Clone(of.from.Module)}
+	m, peer := d.f.s.g.meters.Of(of.from), d.f.peer
+	g := &gauge{
+		sent: m.Figure(meter.Series{Quantity: meter.MessagesSent, Peer: peer, Output: of.output, Input: d.input, Priority: of.priority}),
+		took: m.Figure(meter.Series{Quantity: meter.SendDuration, Peer: peer, Output: of.output, Input: d.input}),
+		age:  m.Figure(meter.Series{Quantity: meter.ProcessDuration, Peer: peer, Priority: of.priority}),
+	}
+	d.gauges[of] = g
+	return g
+}
+
 // completed counts a record that a module has taken from an input.
 func (g *Gateway) completed(h held) {
-	m := g.meters.Of(h.from)
-	peer, input := h.feeder.f.peer, h.feeder.input
-	m.Add(meter.Series{Quantity: meter.MessagesSent, Peer: peer, Output: h.output, Input: input, Priority: h.rec.Priority}, 1)
-	m.Observe(meter.Series{Quantity: meter.SendDuration, Peer: peer, Output: h.output, Input: input}, time.Since(h.since).Seconds())
-	m.Observe(meter.Series{Quantity: meter.ProcessDuration, Peer: peer, Priority: h.rec.Priority}, g.opt.Now().Sub(h.rec.Stored).Seconds())
+	h.gauge.sent.Add(1)
+	h.gauge.took.Observe(time.Since(h.since).Seconds())
+	h.gauge.age.Observe(g.opt.Now().Sub(h.rec.Stored).Seconds())
 }
 
 // timed counts something that is done, and measures how long it took since began.

@@ -164,3 +164,39 @@ func BenchmarkOpen(b *testing.B) {
 		s.Close()
 	}
 }
+
+// fillShared makes a backlog of n records in each of three queues, the first with 16
+// lanes, which have their data in common.
+func fillShared(b testing.TB, s *Store, n int) {
+	b.Helper()
+	rng := rand.New(rand.NewPCG(1, 1))
+	for sent := 0; sent < n; {
+		var entries []Entry
+		for range min(1000, n-sent) {
+			data := make([]byte, payload)
+			for i := 0; i < payload/2; i++ {
+				data[i] = byte(rng.Uint32())
+			}
+			entries = append(entries, Entry{Queue: "$upstream", Lane: fmt.Sprintf("device-%02d", sent/16%16), Data: data},
+				Entry{Queue: "modules/filter/inputs/a", Data: data}, Entry{Queue: "modules/filter/inputs/b", Data: data})
+			sent++
+		}
+		put(b, s, entries...)
+	}
+}
+
+// BenchmarkDrainShared empties the first and the last of three queues with a backlog of
+// the same data.
+func BenchmarkDrainShared(b *testing.B) {
+	for _, queue := range []string{"$upstream", "modules/filter/inputs/a"} {
+		b.Run(queue, func(b *testing.B) {
+			s := open(b, b.TempDir()+"/s", Options{})
+			fillShared(b, s, b.N)
+			b.SetBytes(payload)
+			b.ReportAllocs()
+			b.ResetTimer()
+			drain(b, s.Queue(queue), b.N)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+		})
+	}
+}

@@ -21,10 +21,14 @@ type committer struct {
 	reserved uint64 // a restart begins here
 	commits  chan *commit
 
-	filled  []*strand            // strands that the commit puts records into
-	touched map[*strand]struct{} // strands that the commit takes records from
-	key     []byte
-	value   []byte
+	held     tally               // shared data in the database
+	removed  map[uint64]struct{} // records that the commit takes, if others have to look for them
+	searches []search            // for others
+	bundles  []*placed           // the first of the commit's records that share data, for each such data
+	dropped  []uint64            // shared data that the commit takes
+	strands  []*strand           // that the commit puts records into or takes some from
+	key      []byte
+	value    []byte
 }
 
 // A commit is one atomic write on its way to the disk.
@@ -41,6 +45,7 @@ type placed struct {
 	strand *strand
 	seq    uint64
 	before tally
+	shared *shared // nil if its data is its own
 	next   *placed // of the strand, in the same commit
 }
 
@@ -112,7 +117,8 @@ func (s *Store) apply(c *commit) {
 
 // fill puts ops into the batch, except those that are refused.
 func (s *Store) fill(c *commit) {
-	clear(s.commit.touched)
+	held := s.commit.held
+	clear(s.commit.removed)
 	for _, o := range c.ops {
 		switch {
 		case o.err != nil:
@@ -124,12 +130,19 @@ func (s *Store) fill(c *commit) {
 		default:
 			if o.err = s.place(o); o.err == nil {
 				s.chain(o)
-				s.fillRemovals(c, o)
+				s.unchain(c.batch, o)
 			}
 		}
 	}
-	s.fillEntries(c)
-	s.fillTallies(c.batch)
+	s.search()
+	s.fillStrands(c)
+	s.fillShared(c)
+	if cap(s.commit.value) > commitBytes {
+		s.commit.value = nil
+	}
+	if s.commit.held != held {
+		s.fillHeld(c.batch)
+	}
 	s.dead.trim(c.batch)
 	if s.commit.seq >= s.commit.reserved {
 		s.commit.reserved = s.commit.seq + seqReserve
@@ -160,8 +173,10 @@ func (s *Store) place(o *op) error {
 		return err
 	}
 	o.placed = make([]placed, len(o.entries))
-	for i := range o.entries {
-		o.placed[i] = s.placeEntry(&o.entries[i])
+	for i := 0; i < len(o.entries); {
+		n := alike(o.entries[i:])
+		s.placeAlike(o.placed[i:i+n], o.entries[i:i+n])
+		i += n
 	}
 	if s.commit.limits.lanes() && s.anyLaneFull(o) {
 		s.unplace(o)
@@ -170,14 +185,14 @@ func (s *Store) place(o *op) error {
 	return nil
 }
 
-func (s *Store) placeEntry(e *Entry) placed {
+func (s *Store) placeEntry(e *Entry, shared *shared) placed {
 	q := s.Queue(e.Queue)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	st := q.lane(e.Lane).strand(e.Priority)
 	s.commit.seq++
-	p := placed{entry: e, strand: st, seq: s.commit.seq, before: st.put}
-	st.put.add(e.size())
+	p := placed{entry: e, strand: st, seq: s.commit.seq, before: st.put, shared: shared}
+	st.put = st.put.plus(weigh(e.size(), shared != nil))
 	return p
 }
 
@@ -200,98 +215,11 @@ func (s *Store) unplace(o *op) {
 	for i := range o.placed {
 		st, q := o.placed[i].strand, o.placed[i].strand.lane.q
 		q.mu.Lock()
-		st.put = st.put.minus(tally{1, uint64(o.entries[i].size())})
+		st.put = st.put.minus(weigh(o.entries[i].size(), o.placed[i].shared != nil))
 		q.forget(st.lane)
 		q.mu.Unlock()
 	}
 	o.placed = nil
-}
-
-// chain adds an op's entries to those that the commit puts into their strands.
-func (s *Store) chain(o *op) {
-	for i := range o.placed {
-		p, st := &o.placed[i], o.placed[i].strand
-		if st.first == nil {
-			st.first = p
-			s.commit.filled = append(s.commit.filled, st)
-		} else {
-			st.newest.next = p
-		}
-		st.newest = p
-	}
-}
-
-// fillEntries puts the entries into the batch strand by strand, and so in the order
-// of their keys: Pebble has the place for a key that follows the one before at hand,
-// and searches for any other. Messages for three queues would have it search for all.
-func (s *Store) fillEntries(c *commit) {
-	w := &s.commit
-	for _, st := range w.filled {
-		for p := st.first; p != nil; p = p.next {
-			s.fillEntry(c, p)
-		}
-		st.first, st.newest = nil, nil
-	}
-	clear(w.filled)
-	w.filled = w.filled[:0]
-	if cap(w.value) > commitBytes {
-		w.value = nil
-	}
-}
-
-func (s *Store) fillEntry(c *commit, p *placed) {
-	w, e := &s.commit, p.entry
-	w.key = p.strand.key.entry(w.key[:0], p.seq)
-	h := header{stored: c.now.UnixMilli(), expires: millis(e.Expires), before: p.before}
-	w.value = appendRecord(w.value[:0], w.key, h, e.Data)
-	s.set(c.batch, w.key, w.value)
-}
-
-func (s *Store) fillRemovals(c *commit, o *op) {
-	for i := range o.removals {
-		s.fillRemoval(c.batch, &o.removals[i])
-	}
-	for _, seq := range o.undead {
-		s.dead.remove(c.batch, seq)
-	}
-}
-
-func (s *Store) fillRemoval(b *pebble.Batch, r *removal) {
-	q := r.strand.lane.q
-	q.mu.Lock()
-	gone := r.strand.lane.gone
-	if !gone {
-		r.strand.taken.add(r.size)
-	}
-	q.mu.Unlock()
-	if gone {
-		return
-	}
-	s.commit.limits.used.Add(-r.size)
-	s.commit.touched[r.strand] = struct{}{}
-	s.commit.key = r.strand.key.entry(s.commit.key[:0], r.seq)
-	_ = b.SingleDelete(s.commit.key, nil)
-	if r.letter != nil {
-		s.dead.add(b, r.letter)
-	}
-}
-
-// fillTallies corrects the odometers of strands that records were taken from.
-func (s *Store) fillTallies(b *pebble.Batch) {
-	for st := range s.commit.touched {
-		q := st.lane.q
-		q.mu.Lock()
-		t, had := tallies{st.put, st.taken}, st.tallied
-		left := t.put.n != t.taken.n
-		st.tallied = left
-		q.mu.Unlock()
-		s.commit.key = st.key.append(s.commit.key[:0], keyTally)
-		if left {
-			s.set(b, s.commit.key, t.append(s.commit.value[:0]))
-		} else if had {
-			_ = b.Delete(s.commit.key, nil)
-		}
-	}
 }
 
 // fillPurge removes all that a queue holds. The syncer is idle, so no record of
@@ -301,9 +229,10 @@ func (s *Store) fillPurge(c *commit, o *op) {
 		prefix := queuePrefix(kind, o.purge.name)
 		_ = c.batch.DeleteRange(prefix, after(prefix), nil)
 	}
-	records, bytes := o.purge.clear()
+	records, bytes, removing := o.purge.clear()
 	o.purged = records
 	s.commit.limits.used.Add(-bytes)
+	s.fillOrphaned(c.batch, removing)
 }
 
 // sync is the syncer: it waits for each commit's fsync, publishes what it stored
@@ -356,7 +285,7 @@ func (s *Store) publish(o *op, now time.Time) {
 		q.counts.Appended++
 		p.strand.publish(Record{
 			Priority: e.Priority, Stored: stored, Expires: fromMillis(millis(e.Expires)),
-			Data: e.Data, seq: p.seq, strand: p.strand,
+			Data: e.Data, seq: p.seq, strand: p.strand, shared: p.shared,
 		})
 		q.offer(p.strand.lane)
 		q.mu.Unlock()
@@ -365,9 +294,14 @@ func (s *Store) publish(o *op, now time.Time) {
 		ln := o.removals[i].strand.lane
 		ln.q.mu.Lock()
 		ln.removed(1)
-		if ln.removing == 0 {
+		if ln.gone {
+			s.orphans.arrived()
+		} else if ln.removing == 0 {
 			ln.q.offer(ln)
 		}
 		ln.q.mu.Unlock()
+	}
+	if o.purge != nil {
+		s.orphans.arrived()
 	}
 }

@@ -17,14 +17,14 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "seed of the randomized tests; 0: a new one each time")
-	seeds = flag.Int("seeds", 300, "seeds of the power-cut tests")
+	seeds = flag.Int("seeds", 250, "seeds of the power-cut tests")
 )
 
 // A ledger is what a client of the store knows, kept beside it: after a power
 // cut, it says what must be there and what may be.
 type ledger struct {
 	mu        sync.Mutex
-	given     map[string]int // data -> number of the batch it was appended in
+	given     map[string]int // name of a record -> number of the batch it was appended in
 	batches   map[int][]string
 	confirmed map[string]bool // done(nil) was called
 	settled   map[string]bool // acknowledged, dead or expiring: may be gone
@@ -49,6 +49,12 @@ func (l *ledger) clone() *ledger {
 	}
 }
 
+// nameOf tells a record from those that have the same data elsewhere. Names of one
+// strand are in the order in which the records were appended.
+func nameOf(data []byte, queue, lane string, priority uint32) string {
+	return fmt.Sprintf("%s @%s/%s/%d", data, queue, lane, priority)
+}
+
 // A cut is the disk as a power cut at one moment leaves it.
 type cut struct {
 	at   string
@@ -65,6 +71,7 @@ type world struct {
 	store         *Store
 	clock         *testClock
 	serial, batch int
+	dying         bool // something was declared dead since the last restart or purge
 
 	mu    sync.Mutex
 	take  func(op string) bool // whether to cut at this operation
@@ -135,8 +142,10 @@ func (w *world) script(steps int) {
 			w.append()
 		case n < 18:
 			w.deliver()
-		case n < 19:
+		case n < 19 && w.rng.IntN(3) > 0:
 			w.clock.step(time.Second)
+		case n < 19:
+			w.purge(fmt.Sprint("q", w.rng.IntN(2)))
 		default:
 			w.close()
 			w.open()
@@ -169,18 +178,21 @@ func (w *world) append() {
 
 func (w *world) entries() (entries []Entry, names []string) {
 	w.batch++
-	for range 1 + w.rng.IntN(3) {
-		w.serial++
+	places := w.rng.Perm(8)
+	for i := range 1 + w.rng.IntN(3) {
 		e := Entry{
-			Queue: fmt.Sprint("q", w.rng.IntN(2)), Lane: fmt.Sprint("l", w.rng.IntN(2)),
-			Priority: uint32(w.rng.IntN(2)),
+			Queue: fmt.Sprint("q", places[i]&1), Lane: fmt.Sprint("l", places[i]>>1&1), Priority: uint32(places[i] >> 2),
 		}
 		if w.rng.IntN(10) == 0 {
 			e.Expires = w.clock.Now().Add(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
 		}
-		name := fmt.Sprintf("%06d %s", w.serial, strings.Repeat("x", w.rng.IntN(200)))
-		e.Data = []byte(name)
-		entries, names = append(entries, e), append(names, name)
+		if i > 0 && w.rng.IntN(2) == 0 {
+			e.Data = entries[i-1].Data
+		} else {
+			w.serial++
+			e.Data = fmt.Appendf(nil, "%06d %s", w.serial, strings.Repeat("x", w.rng.IntN(200)))
+		}
+		entries, names = append(entries, e), append(names, nameOf(e.Data, e.Queue, e.Lane, e.Priority))
 	}
 	w.book.mu.Lock()
 	for _, name := range names {
@@ -207,6 +219,26 @@ func (w *world) settle(name string, died bool) {
 	}
 }
 
+// purge empties a queue. What was declared dead before is a dead letter by then.
+func (w *world) purge(queue string) {
+	if w.dying {
+		w.dying = false
+		if err := try(w.store); err != nil {
+			w.t.Error(err)
+		}
+	}
+	w.book.mu.Lock()
+	for name := range w.book.given {
+		if strings.Contains(name, " @"+queue+"/") {
+			w.book.settled[name] = true
+		}
+	}
+	w.book.mu.Unlock()
+	if _, err := w.store.Queue(queue).Purge(); err != nil {
+		w.t.Error(err)
+	}
+}
+
 // deliver leases a lane of a random queue, reads, and settles some of it.
 func (w *world) deliver() {
 	q := w.store.Queue(fmt.Sprint("q", w.rng.IntN(2)))
@@ -222,12 +254,14 @@ func (w *world) deliver() {
 		w.t.Error(err)
 	}
 	for _, r := range recs {
+		name := nameOf(r.Data, q.Name(), l.Lane(), r.Priority)
 		switch n := w.rng.IntN(10); {
 		case n < 7:
-			w.settle(string(r.Data), false)
+			w.settle(name, false)
 			l.Ack(r)
 		case n < 8:
-			w.settle(string(r.Data), true)
+			w.settle(name, true)
+			w.dying = true
 			l.Dead(r, "refused")
 		}
 	}
@@ -254,13 +288,18 @@ func (c *cut) verify(t testing.TB, opt Options) {
 		t.Fatalf("%s: %v", c.at, err)
 	}
 	for _, l := range letters {
-		name := string(l.Data)
+		name := nameOf(l.Data, l.Queue, l.Lane, l.Priority)
 		if found[name] || !c.then.died[name] && c.then.confirmed[name] {
 			t.Errorf("%s: dead letter %.6q: in the queue too: %v", c.at, name, found[name])
 		}
 		found[name] = true
 	}
 	c.compare(t, found)
+	sweptBehind(t, s)
+	checkShared(t, s)
+	if t.Failed() {
+		t.Fatal(c.at)
+	}
 }
 
 // collect reads a queue to its end, with time standing still before any expiry.
@@ -272,9 +311,9 @@ func (c *cut) collect(t testing.TB, q *Queue, found map[string]bool) (n int) {
 		last := map[uint32]string{}
 		for recs := read(t, l, 7); len(recs) > 0; recs = read(t, l, 7) {
 			for _, r := range recs {
-				name := string(r.Data)
+				name := nameOf(r.Data, q.Name(), l.Lane(), r.Priority)
 				if found[name] || name <= last[r.Priority] {
-					t.Errorf("%s: %.6q after %.6q, seen before: %v", c.at, name, last[r.Priority], found[name])
+					t.Errorf("%s: %.20q after %.20q, seen before: %v", c.at, name, last[r.Priority], found[name])
 				}
 				last[r.Priority], found[name] = name, true
 				n++
@@ -329,7 +368,7 @@ func verifyOptions(fs vfs.FS) Options {
 }
 
 func TestD3_PowerCutAtEveryOperation(t *testing.T) {
-	steps := 300
+	steps := 180
 	if testing.Short() {
 		steps = 60
 	}

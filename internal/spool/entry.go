@@ -17,7 +17,9 @@ const (
 )
 
 // An Entry is one record for one queue. A message for three endpoints is three
-// entries of one [Store.Append].
+// entries of one [Store.Append], one after the other and with the same Data: the
+// same bytes in memory, not equal ones. Then its data is stored once, or once for every
+// sixteen of them.
 type Entry struct {
 	Queue    string
 	Lane     string    // may be empty: a lane like any other
@@ -49,6 +51,7 @@ type Record struct {
 
 	seq    uint64
 	strand *strand
+	shared *shared // not nil: where the data is stored
 }
 
 // Seq numbers records in the order in which they were stored. No two records of
@@ -56,6 +59,9 @@ type Record struct {
 func (r Record) Seq() uint64 { return r.seq }
 
 func (r Record) size() int64 { return int64(len(r.Data)) + Overhead }
+
+// flight is what is needed of a record to settle it.
+func (r *Record) flight() flight { return flight{r.strand, r.size(), r.shared} }
 
 func (r Record) expired(now time.Time) bool {
 	return !r.Expires.IsZero() && !now.Before(r.Expires)

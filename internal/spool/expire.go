@@ -123,7 +123,7 @@ func (st *strand) expire(now time.Time) (gone []removal) {
 	for !st.lane.gone && len(st.recent) > 0 && st.recent[0].expired(now) {
 		r := st.recent[0]
 		st.pop()
-		gone = append(gone, st.settle(r.seq, r.size(), expiredAway))
+		gone = append(gone, r.flight().settle(r.seq, expiredAway))
 	}
 	return gone
 }

@@ -26,13 +26,13 @@ func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := []byte("sluice-spool 2\n")
+	newer := []byte("sluice-spool 3\n")
 	if err := os.WriteFile(file, newer, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var format *FormatError
 	for range 2 {
-		if _, err := open(); !errors.As(err, &format) || format.Have != "sluice-spool 2" {
+		if _, err := open(); !errors.As(err, &format) || format.Have != "sluice-spool 3" {
 			t.Fatalf("of a newer program: %v", err)
 		}
 	}
@@ -51,4 +51,35 @@ func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A store that a program of format 1 wrote is drained, and is one of format 2 from then
+// on: what has been stored since is not for the older program.
+func TestL8_AStoreOfTheFormerFormatIsTakenOver(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	opt := Options{BallastBytes: -1, MinFree: -1}
+	s := open(t, dir, opt)
+	put(t, s, entry("a", "l", 0, "kept"), entry("b", "l", 0, "kept")) // as in format 1: equal data, but not shared
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "FORMAT")
+	if err := os.WriteFile(file, []byte(formerLine+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, opt)
+	if text, err := os.ReadFile(file); err != nil || string(text) != formatLine+"\n" {
+		t.Fatalf("FORMAT says %q, %v", text, err)
+	}
+	put(t, s, sharing("a", "b")...)
+	for _, queue := range []string{"a", "b"} {
+		l := acquire(t, s.Queue(queue))
+		recs := read(t, l, 1)
+		if texts(recs) != "kept" {
+			t.Errorf("queue %s: read %q", queue, texts(recs))
+		}
+		l.Ack(recs...)
+		l.Release(0)
+	}
+	wantCopies(t, s, 1)
 }

@@ -14,7 +14,11 @@ import (
 
 // formatLine is what the FORMAT file says. It changes with anything in the
 // package comment's drawing, and with Pebble's own format.
-const formatLine = "sluice-spool 1"
+const formatLine = "sluice-spool 2"
+
+// formerLine is what it says in a store whose records share no data. Such a store
+// is one of the present format as soon as the file says so.
+const formerLine = "sluice-spool 1"
 
 // residents are the names that a spool's directory may hold.
 var residents = map[string]bool{
@@ -116,28 +120,30 @@ func (h home) owner() int {
 	return pid
 }
 
-// settled reports whether the directory holds a store that was made to the end.
-func (h home) settled() (bool, error) {
+// settled reports whether the directory holds a store that was made to the end, and
+// whether the FORMAT file is to be written.
+func (h home) settled() (settled, write bool, err error) {
 	text, err := h.read("FORMAT")
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, true, nil
 	}
 	if err != nil {
-		return false, h.wrap(err)
+		return false, false, h.wrap(err)
 	}
 	line := strings.TrimSuffix(text, "\n")
-	if line == formatLine {
-		return true, nil
+	if line == formatLine || line == formerLine {
+		return true, line != formatLine, nil
 	}
 	if n, ok := strings.CutPrefix(line, "sluice-spool "); ok {
 		if _, err := strconv.ParseUint(n, 10, 32); err == nil {
-			return false, &FormatError{Dir: h.dir, Have: line}
+			return false, false, &FormatError{Dir: h.dir, Have: line}
 		}
 	}
-	return false, &DamagedError{Dir: h.dir, Err: fmt.Errorf("FORMAT says %q", line)}
+	return false, false, &DamagedError{Dir: h.dir, Err: fmt.Errorf("FORMAT says %q", line)}
 }
 
-// settle writes the FORMAT file: from now on, a missing database is damage.
+// settle writes the FORMAT file: from now on, a missing database is damage, and a
+// program that does not know the format leaves the store alone.
 func (h home) settle() error {
 	if err := h.write("FORMAT.new", formatLine+"\n"); err != nil {
 		return h.wrap(err)

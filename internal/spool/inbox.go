@@ -15,6 +15,7 @@ type op struct {
 	removals []removal
 	undead   []uint64 // dead letters to remove
 	purge    *Queue
+	swept    *swept
 	done     func(error) // nil for removals
 	bytes    int64       // of entries
 
@@ -69,7 +70,7 @@ func (in *inbox) append(o *op) {
 	raise(in.now)
 }
 
-// remove queues removals. It never waits: what is acknowledged was read, and
+// remove queues removals, and does not keep the slice. It never waits: what is acknowledged was read, and
 // what is read is bounded by the reader.
 func (in *inbox) remove(gone []removal) {
 	if len(gone) == 0 {
@@ -83,7 +84,7 @@ func (in *inbox) remove(gone []removal) {
 	if n := len(in.ops); n > 0 && in.ops[n-1].done == nil {
 		in.ops[n-1].removals = append(in.ops[n-1].removals, gone...)
 	} else {
-		in.ops = append(in.ops, &op{removals: gone})
+		in.ops = append(in.ops, &op{removals: append([]removal(nil), gone...)})
 	}
 	in.acks += len(gone)
 	many := in.acks >= ackBatch

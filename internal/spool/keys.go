@@ -7,11 +7,14 @@ import (
 
 // The first byte of a key says what it is; see the package comment.
 const (
-	keySeq   = 's'
-	keyEntry = 'e'
-	keyTally = 't'
-	keyDead  = 'd'
-	keyData  = 'p'
+	keySeq    = 's'
+	keyEntry  = 'e'
+	keyTally  = 't'
+	keyShared = 'x'
+	keyHeld   = 'n'
+	keyPurged = 'o'
+	keyDead   = 'd'
+	keyData   = 'p'
 )
 
 var errKey = errors.New("malformed key")
@@ -45,10 +48,32 @@ func queuePrefix(kind byte, queue string) []byte {
 }
 
 func (k strandKey) append(b []byte, kind byte) []byte {
-	b = append(b, kind)
+	return k.appendTo(append(b, kind))
+}
+
+// appendTo appends the key of a strand without its kind.
+func (k strandKey) appendTo(b []byte) []byte {
 	b = appendName(b, k.queue)
 	b = appendName(b, k.lane)
 	return binary.BigEndian.AppendUint32(b, k.priority)
+}
+
+// size is the length of what appendTo appends.
+func (k strandKey) size() int { return 2 + len(k.queue) + 2 + len(k.lane) + 4 }
+
+// cutStrand splits off what appendTo has appended.
+func cutStrand(b []byte) (strand, rest []byte, err error) {
+	n := 0
+	for range 2 { // the queue's name and the lane's
+		if len(b) < n+2 {
+			return nil, nil, errKey
+		}
+		n += 2 + int(binary.BigEndian.Uint16(b[n:]))
+	}
+	if n += 4; len(b) < n {
+		return nil, nil, errKey
+	}
+	return b[:n], b[n:], nil
 }
 
 // entry appends the key of one record.
@@ -83,8 +108,10 @@ func parseEntry(b []byte) (k strandKey, seq uint64, err error) {
 	return k, binary.BigEndian.Uint64(rest), nil
 }
 
-func seqKey(kind byte, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{kind}, seq)
+func seqKey(kind byte, seq uint64) []byte { return appendSeqKey(nil, kind, seq) }
+
+func appendSeqKey(b []byte, kind byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, kind), seq)
 }
 
 func parseSeqKey(b []byte) (uint64, error) {

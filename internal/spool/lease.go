@@ -24,6 +24,7 @@ type Lease struct {
 type flight struct {
 	strand *strand
 	size   int64
+	shared *shared
 }
 
 // Lane returns the lane's name.
@@ -96,7 +97,7 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 		r := st.recent[0]
 		if r.expired(now) {
 			st.pop()
-			expired = append(expired, st.settle(r.seq, r.size(), expiredAway))
+			expired = append(expired, r.flight().settle(r.seq, expiredAway))
 			continue
 		}
 		if *room -= int64(len(r.Data)); *room < 0 && !(first && len(out) == 0) {
@@ -106,7 +107,7 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 			out = make([]Record, 0, min(max, len(st.recent)))
 		}
 		st.pop()
-		l.flight[r.seq] = flight{st, r.size()}
+		l.flight[r.seq] = r.flight()
 		out = append(out, r)
 	}
 	return out, nil
@@ -116,12 +117,16 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 // [Options.AckDelay] and a sync. Records that this lease has not read, or that
 // were settled before, are ignored.
 func (l *Lease) Ack(recs ...Record) {
-	gone := make([]removal, 0, len(recs))
+	var room [4]removal // a client that settles one by one should cost no garbage
+	gone := room[:0]
+	if len(recs) > len(room) {
+		gone = make([]removal, 0, len(recs))
+	}
 	q := l.lane.q
 	q.mu.Lock()
 	for i := range recs {
 		if f, ok := l.settle(recs[i].seq); ok {
-			gone = append(gone, f.strand.settle(recs[i].seq, f.size, delivered))
+			gone = append(gone, f.settle(recs[i].seq, delivered))
 		}
 	}
 	q.mu.Unlock()
@@ -139,7 +144,7 @@ func (l *Lease) Dead(rec Record, reason string) {
 		q.mu.Unlock()
 		return
 	}
-	gone := f.strand.settle(rec.seq, f.size, died)
+	gone := f.settle(rec.seq, died)
 	q.counts.Dead[reason]++
 	q.mu.Unlock()
 	gone.letter = &DeadLetter{

@@ -34,6 +34,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.fs = disk.New(opt.FS, disk.Options{Full: s.space.spent, Fail: s.fail, Ending: s.lifetime.Done()})
 	s.inbox.init(opt.MaxPendingBytes)
+	s.orphans.init()
 	s.commit.init(opt)
 	s.dead.maxLetters, s.dead.maxBytes = opt.MaxDead, opt.MaxDeadBytes
 	s.space = space{fs: opt.FS, dir: s.dir, log: s.log, minFree: opt.MinFree, ballast: opt.BallastBytes}
@@ -44,6 +45,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	s.group.Go(s.write)
 	s.group.Go(s.sync)
 	s.group.Go(s.keep)
+	s.group.Go(s.adopt)
 	return s, nil
 }
 
@@ -78,7 +80,7 @@ func (c *committer) init(opt Options) {
 	c.limits.max.Store(opt.MaxBytes)
 	c.limits.maxLane.Store(opt.MaxLaneBytes)
 	c.commits = make(chan *commit, pipeline)
-	c.touched = make(map[*strand]struct{})
+	c.removed = make(map[uint64]struct{})
 }
 
 func (s *Store) open() (err error) {
@@ -91,14 +93,14 @@ func (s *Store) open() (err error) {
 			_ = s.unlock() // the first error says more
 		}
 	}()
-	settled, err := h.settled()
+	settled, write, err := h.settled()
 	if err != nil {
 		return err
 	}
 	if s.db, err = s.openPebble(h.path("db"), settled); err != nil {
 		return err
 	}
-	if err = s.load(); err == nil && !settled {
+	if err = s.load(); err == nil && write {
 		err = errors.Join(h.sync(s.dir), h.settle())
 	}
 	if err != nil {
@@ -174,6 +176,9 @@ func (s *Store) load() error {
 	if err := s.loadStrands(); err != nil {
 		return s.damaged(err)
 	}
+	if err := s.loadShared(); err != nil {
+		return err
+	}
 	if err := s.loadDead(); err != nil {
 		return s.damaged(err)
 	}
@@ -214,8 +219,7 @@ func (s *Store) loadStrand(it *pebble.Iterator, key strandKey, first uint64) err
 	if err != nil {
 		return err
 	}
-	put, taken := to.before, from.before
-	put.add(size)
+	put, taken := to.before.plus(weigh(size, to.reference)), from.before
 	var tallied bool
 	err = s.get(key.append(nil, keyTally), func(value []byte) error {
 		t, err := parseTallies(value)
@@ -228,10 +232,10 @@ func (s *Store) loadStrand(it *pebble.Iterator, key strandKey, first uint64) err
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if taken.n >= put.n || taken.bytes >= put.bytes {
+	if !taken.atMost(put) || taken.n == put.n || taken.bytes == put.bytes {
 		return fmt.Errorf("lengths of queue %q, lane %q do not add up", key.queue, key.lane)
 	}
-	s.commit.limits.used.Add(int64(put.bytes - taken.bytes))
+	s.commit.limits.used.Add(put.minus(taken).own())
 	q := s.Queue(key.queue)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -242,7 +246,8 @@ func (s *Store) loadStrand(it *pebble.Iterator, key strandKey, first uint64) err
 	return nil
 }
 
-// headerAt reads the header and the size of the record that it stands on.
+// headerAt reads the header and the size of the record that it stands on, with that
+// of shared data.
 func headerAt(it *pebble.Iterator) (header, int64, error) {
 	if !it.Valid() {
 		return header{}, 0, errors.Join(errKey, it.Error())
@@ -252,7 +257,7 @@ func headerAt(it *pebble.Iterator) (header, int64, error) {
 		return header{}, 0, err
 	}
 	h, data, err := parseRecord(value, it.Key())
-	return h, int64(len(data)) + Overhead, err
+	return h, int64(len(data)) + int64(h.size) + Overhead, err
 }
 
 func (s *Store) loadDead() error {

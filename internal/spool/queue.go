@@ -161,21 +161,29 @@ func (q *Queue) Purge() (records uint64, err error) {
 	return o.purged, err
 }
 
-// clear forgets all lanes after a purge.
-func (q *Queue) clear() (records uint64, bytes int64) {
+// clear forgets all lanes after a purge. It returns how many records went, what they
+// counted against the store's limit, and how many removals from these lanes are still
+// to come.
+func (q *Queue) clear() (records uint64, bytes int64, removing int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, ln := range q.lanes {
 		records += ln.live().n
-		bytes += ln.stored()
+		removing += ln.removing
 		ln.gone = true
 		ln.wakeUp()
 		q.ready.remove(ln)
+		if ln.lease != nil {
+			for _, f := range ln.lease.flight {
+				f.shared.lose()
+			}
+		}
 		for _, st := range ln.strands {
+			bytes += st.put.minus(st.taken).own()
 			st.evict()
 		}
 	}
 	clear(q.lanes)
 	q.counts.Purged += records
-	return records, bytes
+	return records, bytes, removing
 }

@@ -119,3 +119,61 @@ func TestB6_OpenDoesNotWalkTheBacklog(t *testing.T) {
 		t.Fatalf("%s queues, want 1", got)
 	}
 }
+
+// B6 for shared data: nor does it walk that, and it knows what counts against the limit.
+func TestB6_OpenDoesNotWalkSharedData(t *testing.T) {
+	n := *backlog / 4
+	if testing.Short() {
+		n /= 10
+	}
+	dir := t.TempDir() + "/s"
+	s := open(t, dir, Options{})
+	fillShared(t, s, n)
+	want := int64(n) * (payload + Overhead + 3*Overhead)
+	if got := s.Stats().Bytes; got != want {
+		t.Fatalf("%d bytes, want %d", got, want)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	blocks := s.db.Metrics().BlockCache.Misses
+	st := s.Queue("$upstream").Stats()
+	t.Logf("opened %d records with %d blocks", 3*n, blocks)
+	if st.Records != uint64(n) || st.Bytes != int64(n)*(payload+Overhead) || s.Stats().Bytes != want || blocks > 300 {
+		t.Fatalf("%+v, %d bytes with %d blocks, want %d records, %d bytes with 300 blocks at most", st, s.Stats().Bytes, blocks, n, want)
+	}
+}
+
+// The same for messages that go to three queues: their data leaves the disk with the last
+// of its records.
+func TestEdgeHubW5_SharedDataKeptGoingStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const tenths, standing = 10, 2000
+	s := open(t, t.TempDir()+"/s", Options{WindowBytes: 64 << 10}) // so that most is read from disk
+	queues := []string{"$upstream", "modules/filter/inputs/a", "modules/filter/inputs/b"}
+	fillShared(t, s, standing)
+	for tenth := range tenths {
+		for sent := 0; sent < *soak/8/tenths; sent += 500 {
+			fillShared(t, s, 500)
+			for _, queue := range queues {
+				for read := 0; read < 500; {
+					read += deliver(t, s.Queue(queue), 500-read)
+				}
+			}
+		}
+		disk := s.Stats().Disk
+		t.Logf("%d0 %%: disk %.1f MiB, heap %.1f MiB", tenth+1, float64(disk)/(1<<20), heapMiB())
+		if disk > 64<<20 {
+			t.Fatalf("the database takes %d MiB for %d messages", disk>>20, standing)
+		}
+	}
+	for _, queue := range queues {
+		if n := s.Queue(queue).Stats().Records; n != standing {
+			t.Errorf("queue %s: %d records left, want %d", queue, n, standing)
+		}
+	}
+	checkShared(t, s)
+}

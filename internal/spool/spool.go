@@ -25,8 +25,10 @@ type Options struct {
 	// the process exit non-zero. It must not call [Store.Close].
 	Fatal func(error)
 
-	MaxBytes     int64 // entries' data plus Overhead each; 0: no limit
-	MaxLaneBytes int64 // the same, for each lane of each queue; 0: no limit
+	// MaxBytes limits entries' data plus Overhead each; data that entries share
+	// counts once, and with an Overhead of its own. 0: no limit.
+	MaxBytes     int64
+	MaxLaneBytes int64 // data plus Overhead each, for each lane of each queue; 0: no limit
 
 	MaxPendingBytes int64 // given to Append and not yet called back; 0: 64 MiB
 	WindowBytes     int64 // recent records kept in memory, per queue; 0: 2 MiB
@@ -51,11 +53,12 @@ type Store struct {
 
 	unlock func() error
 
-	inbox  inbox
-	commit committer
-	dead   graveyard
-	space  space
-	syncs  atomic.Uint64 // commits fsynced
+	inbox   inbox
+	commit  committer
+	dead    graveyard
+	space   space
+	orphans orphans
+	syncs   atomic.Uint64 // commits fsynced
 
 	queuesMu sync.RWMutex
 	queues   map[string]*Queue
@@ -93,11 +96,7 @@ func (s *Store) Append(entries []Entry, done func(error)) {
 			return
 		}
 	}
-	o := &op{entries: entries, done: done}
-	for i := range entries {
-		o.bytes += entries[i].size()
-	}
-	s.inbox.append(o)
+	s.inbox.append(&op{entries: entries, done: done, bytes: sizeOf(entries)})
 }
 
 // SetLimits changes [Options.MaxBytes] and [Options.MaxLaneBytes] from the next

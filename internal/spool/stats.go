@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sort"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // Counts are events since the store was opened.
@@ -121,15 +123,33 @@ func (q *Queue) Oldest() (oldest time.Time, err error) {
 	}
 	q.mu.Unlock()
 	for _, st := range strands {
-		recs, _, err := q.store.scan(st, 0, ^uint64(0)-1, 1)
+		first, err := q.store.oldest(st)
 		if err != nil {
 			return oldest, err
 		}
-		for _, r := range recs {
-			if oldest.IsZero() || r.Stored.Before(oldest) {
-				oldest = r.Stored
-			}
+		if oldest.IsZero() || !first.IsZero() && first.Before(oldest) {
+			oldest = first
 		}
 	}
 	return oldest, nil
+}
+
+// oldest returns when the strand's first record was stored; the zero time if it is gone.
+func (s *Store) oldest(st *strand) (time.Time, error) {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if s.closed {
+		return time.Time{}, ErrClosed
+	}
+	prefix := st.key.append(nil, keyEntry)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return time.Time{}, s.damaged(err)
+	}
+	defer func() { _ = it.Close() }() // read-only: its errors are Error's
+	if !it.First() {
+		return time.Time{}, s.damagedIf(it.Error())
+	}
+	h, _, err := headerAt(it)
+	return fromMillis(h.stored), s.damagedIf(err)
 }

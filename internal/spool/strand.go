@@ -24,7 +24,7 @@ type strand struct {
 	put, taken tally // since the strand was last empty in memory
 	tallied    bool  // the database has a tally
 
-	first, newest *placed // what the commit being made puts in: the writer's alone
+	change change // the writer's alone
 
 	// the reader's view: what is durable
 	live        tally // stored and not settled
@@ -32,6 +32,7 @@ type strand struct {
 	recentBytes int64
 	diskFrom    uint64 // 0: nothing to read but recent
 	last        uint64 // the last durable record's sequence number
+	seen        uint64 // the last that has left for a reader, or expired
 	perishable  bool   // may hold a record that expires
 	inWindow    *list.Element
 }
@@ -42,13 +43,15 @@ func (st *strand) readable() bool { return len(st.recent) > 0 || st.diskFrom != 
 // may.
 func (st *strand) publish(r Record) {
 	st.last = r.seq
-	st.live.add(r.size())
+	st.live = st.live.plus(weigh(r.size(), r.shared != nil))
 	st.perishable = st.perishable || !r.Expires.IsZero()
 	if st.diskFrom != 0 {
+		r.shared.lose()
 		return
 	}
 	if !st.lane.q.window.admit(st, r.size()) {
 		st.diskFrom = r.seq
+		r.shared.lose()
 		return
 	}
 	st.push(r)
@@ -61,6 +64,7 @@ func (st *strand) push(r Record) {
 
 func (st *strand) pop() {
 	size := st.recent[0].size()
+	st.seen = max(st.seen, st.recent[0].seq)
 	st.recent[0] = Record{}
 	st.recent = st.recent[1:]
 	if len(st.recent) == 0 {
@@ -75,6 +79,9 @@ func (st *strand) evict() {
 		return
 	}
 	st.diskFrom = st.recent[0].seq
+	for i := range st.recent {
+		st.recent[i].shared.lose()
+	}
 	st.recent = nil
 	st.lane.q.window.sub(st, st.recentBytes)
 }
@@ -99,13 +106,16 @@ const (
 type removal struct {
 	strand *strand
 	seq    uint64
-	size   int64
+	tally  tally
+	shared *shared
 	letter *DeadLetter // not nil: it becomes this dead letter
+	next   *removal    // from the strand, in the same commit
 }
 
 // settle counts a record as settled, and returns what removes it.
-func (st *strand) settle(seq uint64, size int64, why cause) removal {
-	st.live = st.live.minus(tally{1, uint64(size)})
+func (f flight) settle(seq uint64, why cause) removal {
+	st, t := f.strand, weigh(f.size, f.shared != nil)
+	st.live = st.live.minus(t)
 	st.lane.removing++
 	switch counts := &st.lane.q.counts; why {
 	case delivered:
@@ -113,7 +123,7 @@ func (st *strand) settle(seq uint64, size int64, why cause) removal {
 	case expiredAway:
 		counts.Expired++
 	}
-	return removal{strand: st, seq: seq, size: size}
+	return removal{strand: st, seq: seq, tally: t, shared: f.shared}
 }
 
 // refill reads up to max records from the database into recent. Only the holder
@@ -168,12 +178,14 @@ func (s *Store) scan(st *strand, from, last uint64, max int) (recs []Record, mor
 		return nil, false, s.damaged(err)
 	}
 	defer func() { _ = it.Close() }() // read-only: its errors are Error's
+	data := sharedReader{records: it}
+	defer data.close()
 	var bytes int64
 	for ok := it.First(); ok; ok = it.Next() {
 		if len(recs) >= max || bytes >= refillBytes {
 			return recs, true, nil
 		}
-		r, err := st.decode(it.Key(), it)
+		r, err := st.decode(it, &data)
 		if err != nil {
 			return recs, false, s.damaged(err)
 		}
@@ -187,7 +199,8 @@ func (s *Store) scan(st *strand, from, last uint64, max int) (recs []Record, mor
 }
 
 // decode makes a Record of the iterator's position, with data of its own.
-func (st *strand) decode(key []byte, it *pebble.Iterator) (Record, error) {
+func (st *strand) decode(it *pebble.Iterator, shared *sharedReader) (Record, error) {
+	key := it.Key()
 	_, seq, err := parseEntry(key)
 	if err != nil {
 		return Record{}, err
@@ -196,18 +209,27 @@ func (st *strand) decode(key []byte, it *pebble.Iterator) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	r := Record{Priority: st.key.priority, seq: seq, strand: st}
 	h, data, err := parseRecord(value, key)
+	switch {
+	case err != nil:
+	case h.reference:
+		r.shared, r.Data, err = shared.at(seq-h.index, h)
+	default:
+		r.Data = append([]byte(nil), data...)
+	}
 	if err != nil {
 		return Record{}, fmt.Errorf("record %d of queue %q, lane %q: %w", seq, st.key.queue, st.key.lane, err)
 	}
-	return Record{
-		Priority: st.key.priority,
-		Stored:   fromMillis(h.stored),
-		Expires:  fromMillis(h.expires),
-		Data:     append([]byte(nil), data...),
-		seq:      seq,
-		strand:   st,
-	}, nil
+	r.Stored, r.Expires = fromMillis(h.stored), fromMillis(h.expires)
+	return r, nil
 }
 
 func (s *Store) damaged(err error) error { return &DamagedError{Dir: s.dir, Err: err} }
+
+func (s *Store) damagedIf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return s.damaged(err)
+}

@@ -29,17 +29,30 @@ func pebbleOptions(s *Store) (opt *pebble.Options, done func()) {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       16,
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                256,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
 	opt.Experimental.FileCacheShards = 2
+	opt.Experimental.SpanPolicyFunc = spans
 	for i := range opt.Levels {
 		opt.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
 	return opt, cache.Unref
+}
+
+// spans has shared data in tables of its own: as no two of these overlap, Pebble
+// leaves them as they are, or moves them as they are.
+func spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	switch {
+	case start[0] < keyShared:
+		return policy, []byte{keyShared}, nil
+	case start[0] == keyShared:
+		return policy, []byte{keyShared + 1}, nil
+	}
+	return policy, nil, nil
 }
 
 // corruption only reports: the reader of the damaged range gets an error, and

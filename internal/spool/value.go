@@ -9,6 +9,8 @@ import (
 const (
 	recordVersion = 1
 	flagExpires   = 1 << 0
+	flagShares    = 1 << 1 // the odometer has a third number
+	flagReference = 1 << 2 // the data is elsewhere
 )
 
 var (
@@ -20,19 +22,44 @@ var (
 
 // A tally counts records and their bytes.
 type tally struct {
-	n     uint64
-	bytes uint64
+	n      uint64
+	bytes  uint64 // data plus Overhead each
+	shared uint64 // of these bytes, those of data that is kept elsewhere
 }
 
-func (t *tally) add(size int64) { t.n++; t.bytes += uint64(size) }
+// weigh is the tally of one record.
+func weigh(size int64, shared bool) tally {
+	t := tally{n: 1, bytes: uint64(size)}
+	if shared {
+		t.shared = t.bytes - Overhead
+	}
+	return t
+}
 
-func (t tally) minus(u tally) tally { return tally{t.n - u.n, t.bytes - u.bytes} }
+func (t tally) plus(u tally) tally {
+	return tally{t.n + u.n, t.bytes + u.bytes, t.shared + u.shared}
+}
+
+func (t tally) minus(u tally) tally {
+	return tally{t.n - u.n, t.bytes - u.bytes, t.shared - u.shared}
+}
+
+// own is the bytes without those that are kept elsewhere.
+func (t tally) own() int64 { return int64(t.bytes - t.shared) }
+
+func (t tally) atMost(u tally) bool {
+	return t.n <= u.n && t.bytes <= u.bytes && t.shared <= u.shared
+}
 
 // A header is what a stored record says of itself besides its data.
 type header struct {
 	stored  int64 // Unix milliseconds
 	expires int64 // Unix milliseconds; 0 never
 	before  tally // the strand's odometer before this record
+
+	reference bool   // the data is shared
+	index     uint64 // of a reference: its place among those that share the data
+	size      uint64 // of a reference: the data's
 }
 
 // appendRecord appends a record's value. b must be empty but for capacity; key is
@@ -46,11 +73,21 @@ func appendRecord(b, key []byte, h header, data []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, h.before.n)
 	b = binary.AppendUvarint(b, h.before.bytes)
+	if h.before.shared != 0 {
+		b[5] |= flagShares
+		b = binary.AppendUvarint(b, h.before.shared)
+	}
+	if h.reference {
+		b[5] |= flagReference
+		b = binary.AppendUvarint(b, h.index)
+		b = binary.AppendUvarint(b, h.size)
+	}
 	b = append(b, data...)
 	return seal(b, key)
 }
 
-// parseRecord checks a record's value and splits it. The data is a part of b.
+// parseRecord checks a record's value and splits it. The data is a part of b; a
+// reference has none.
 func parseRecord(b, key []byte) (h header, data []byte, err error) {
 	if err := unseal(b, key); err != nil {
 		return h, nil, err
@@ -60,7 +97,16 @@ func parseRecord(b, key []byte) (h header, data []byte, err error) {
 	if flags&flagExpires != 0 {
 		h.expires = c.int64()
 	}
-	h.before = tally{c.uvarint(), c.uvarint()}
+	h.before.n, h.before.bytes = c.uvarint(), c.uvarint()
+	if flags&flagShares != 0 {
+		h.before.shared = c.uvarint()
+	}
+	if h.reference = flags&flagReference != 0; h.reference {
+		h.index, h.size = c.uvarint(), c.uvarint()
+		if c.err == nil && (len(c.b) != 0 || h.size > MaxData) {
+			return h, nil, errValue
+		}
+	}
 	return h, c.b, c.err
 }
 
@@ -95,14 +141,21 @@ func (t tallies) append(b []byte) []byte {
 	for _, v := range [...]uint64{t.put.n, t.put.bytes, t.taken.n, t.taken.bytes} {
 		b = binary.AppendUvarint(b, v)
 	}
+	if t.put.shared != 0 {
+		b = binary.AppendUvarint(b, t.put.shared)
+		b = binary.AppendUvarint(b, t.taken.shared)
+	}
 	return b
 }
 
 func parseTallies(b []byte) (t tallies, err error) {
 	c := cursor{b: b}
-	t.put = tally{c.uvarint(), c.uvarint()}
-	t.taken = tally{c.uvarint(), c.uvarint()}
-	if c.err == nil && (len(c.b) != 0 || t.taken.n > t.put.n || t.taken.bytes > t.put.bytes) {
+	t.put.n, t.put.bytes = c.uvarint(), c.uvarint()
+	t.taken.n, t.taken.bytes = c.uvarint(), c.uvarint()
+	if len(c.b) > 0 {
+		t.put.shared, t.taken.shared = c.uvarint(), c.uvarint()
+	}
+	if c.err == nil && (len(c.b) != 0 || !t.taken.atMost(t.put)) {
 		return t, errValue
 	}
 	return t, c.err

@@ -88,22 +88,57 @@ type figure struct {
 
 // Add counts n more.
 func (m *Meter) Add(s Series, n int) {
-	if n <= 0 {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.figure(s).count += uint64(n)
+	f := m.Figure(s)
+	f.Add(n)
 }
 
 // Observe notes measurements.
 func (m *Meter) Observe(s Series, values ...float64) {
+	f := m.Figure(s)
+	f.Observe(values...)
+}
+
+// A Figure is one series of a meter at hand, for who counts in it again and again: to
+// find it by its labels costs more than to count. It must not be copied once it is
+// used; its methods may be called from any goroutine.
+type Figure struct {
+	meter  *Meter
+	series Series
+	at     *figure // nil until it is first used; guarded by the meter's mu
+}
+
+// Figure returns a series of the meter.
+func (m *Meter) Figure(s Series) Figure { return Figure{meter: m, series: s} }
+
+// Add counts n more.
+func (f *Figure) Add(n int) {
+	if n <= 0 {
+		return
+	}
+	f.meter.mu.Lock()
+	defer f.meter.mu.Unlock()
+	f.find().count += uint64(n)
+}
+
+// Observe notes measurements.
+func (f *Figure) Observe(values ...float64) {
 	if len(values) == 0 {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := m.figure(s)
+	f.meter.mu.Lock()
+	defer f.meter.mu.Unlock()
+	f.find().observe(values)
+}
+
+// find finds the figure. The meter's mu is held.
+func (f *Figure) find() *figure {
+	if f.at == nil {
+		f.at = f.meter.figure(f.series)
+	}
+	return f.at
+}
+
+func (f *figure) observe(values []float64) {
 	if f.dist == nil {
 		f.dist = new(distribution)
 	}

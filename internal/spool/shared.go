@@ -1,0 +1,250 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A shared is data that several records have in common. The database has it once,
+// under the sequence number of the first of them, until the last of them is removed.
+//
+// Records that have been in memory since they were appended point to one shared, and
+// count down what is left of them. When one has left memory unremoved, or is purged, it
+// is lost to this count: it comes back from the database, if at all, with a shared of
+// its own. From then on, who removes one of the records looks in the database for
+// others.
+type shared struct {
+	first uint64 // the records have consecutive sequence numbers from here
+	size  int64  // of the data, plus Overhead
+	n     int    // records there were
+	left  int    // records whose removal this was not told of; the writer's alone
+	lost  atomic.Bool
+
+	strands []*strand  // of the records, in order; nil if it was read back
+	few     [3]*strand // room for them
+	names   []byte     // of the strands, if it was read back, as they are stored
+}
+
+// maxSharing is how many records share data. What is stored with the data names them
+// all, and should not be more than the data is.
+const maxSharing = 16
+
+// alike returns how many entries share the data of the first.
+func alike(entries []Entry) int {
+	data, n := entries[0].Data, 1
+	for len(data) > 0 && n < min(len(entries), maxSharing) && same(entries[n].Data, data) {
+		n++
+	}
+	return n
+}
+
+func same(a, b []byte) bool { return len(a) == len(b) && unsafe.SliceData(a) == unsafe.SliceData(b) }
+
+// sizeOf is what entries count against Options.MaxBytes.
+func sizeOf(entries []Entry) (bytes int64) {
+	for len(entries) > 0 {
+		n := alike(entries)
+		bytes += entries[0].size()
+		if n > 1 {
+			bytes += int64(n) * Overhead
+		}
+		entries = entries[n:]
+	}
+	return bytes
+}
+
+// placeAlike places entries that share their data, or one that does not.
+func (s *Store) placeAlike(places []placed, entries []Entry) {
+	var sh *shared
+	if n := len(entries); n > 1 {
+		sh = newShared(s.commit.seq+1, n, entries[0].size())
+	}
+	for i := range entries {
+		places[i] = s.placeEntry(&entries[i], sh)
+		if sh != nil {
+			sh.strands[i] = places[i].strand
+		}
+	}
+}
+
+func newShared(first uint64, n int, size int64) *shared {
+	sh := &shared{first: first, size: size, n: n, left: n}
+	if sh.strands = sh.few[:]; n > len(sh.few) {
+		sh.strands = make([]*strand, n)
+	}
+	sh.strands = sh.strands[:n]
+	return sh
+}
+
+// fillShared puts the data that the commit's records share into the batch, and what
+// removes data that records have shared. It is stored in the order of arrival: what
+// comes never goes between what is there, so that Pebble need not merge it.
+func (s *Store) fillShared(c *commit) {
+	w := &s.commit
+	for _, first := range w.dropped {
+		w.key = appendSeqKey(w.key[:0], keyShared, first)
+		_ = c.batch.SingleDelete(w.key, nil)
+	}
+	w.dropped = w.dropped[:0]
+	for _, p := range w.bundles {
+		w.key = appendSeqKey(w.key[:0], keyShared, p.seq)
+		w.value = appendShared(w.value[:0], w.key, p.shared.strands, p.entry.Data)
+		s.set(c.batch, w.key, w.value)
+		w.held = w.held.plus(weigh(p.shared.size, false))
+	}
+	clear(w.bundles)
+	w.bundles = w.bundles[:0]
+}
+
+// fillHeld writes down how much shared data there is: Open does not walk it.
+func (s *Store) fillHeld(b *pebble.Batch) {
+	w := &s.commit
+	w.value = binary.AppendUvarint(w.value[:0], w.held.n)
+	w.value = binary.AppendUvarint(w.value, w.held.bytes)
+	s.set(b, []byte{keyHeld}, w.value)
+}
+
+// release removes shared data if a removal takes the last of its records.
+func (s *Store) release(r *removal) {
+	sh := r.shared
+	sh.left--
+	switch {
+	case sh.left == 0:
+		s.drop(sh.first, sh.size)
+	case sh.lost.Load():
+		s.searchLater(r)
+	}
+}
+
+// drop has the commit remove shared data.
+func (s *Store) drop(first uint64, size int64) {
+	w := &s.commit
+	w.dropped = append(w.dropped, first)
+	w.held = w.held.minus(weigh(size, false))
+	w.limits.used.Add(-size)
+}
+
+// lose notes that one of the records will not be removed by way of sh. A nil sh is
+// nobody's.
+func (sh *shared) lose() {
+	if sh != nil {
+		sh.lost.Store(true)
+	}
+}
+
+// key appends the key of the record at a place.
+func (sh *shared) key(b []byte, place int) []byte {
+	seq := sh.first + uint64(place)
+	if sh.strands != nil {
+		return sh.strands[place].key.entry(b, seq)
+	}
+	name, names, _ := cutStrand(sh.names) // was checked as it was read
+	for range place {
+		name, names, _ = cutStrand(names)
+	}
+	b = append(append(b, keyEntry), name...)
+	return binary.BigEndian.AppendUint64(b, seq)
+}
+
+// appendShared appends the value of shared data; see appendRecord.
+func appendShared(b, key []byte, strands []*strand, data []byte) []byte {
+	b = append(b, 0, 0, 0, 0, recordVersion, 0)
+	names := 0
+	for _, st := range strands {
+		names += st.key.size()
+	}
+	b = binary.AppendUvarint(b, uint64(names))
+	for _, st := range strands {
+		b = st.key.appendTo(b)
+	}
+	b = append(b, data...)
+	return seal(b, key)
+}
+
+// parseShared checks the value of shared data and splits it. The shared has parts of b.
+func parseShared(b, key []byte) (sh *shared, data []byte, err error) {
+	if err := unseal(b, key); err != nil {
+		return nil, nil, err
+	}
+	first, err := parseSeqKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := cursor{b: b[6:]}
+	size := c.uvarint()
+	if c.err != nil || size > uint64(len(c.b)) {
+		return nil, nil, errValue
+	}
+	sh = &shared{first: first, names: c.b[:size:size], size: int64(len(c.b)) - int64(size) + Overhead}
+	sh.lost.Store(true)
+	for names := sh.names; len(names) > 0; sh.n++ {
+		if _, names, err = cutStrand(names); err != nil {
+			return nil, nil, errValue
+		}
+	}
+	sh.left = sh.n
+	return sh, c.b[size:], nil
+}
+
+// A sharedReader reads data that records share, as of when the records are seen. What
+// it is asked for next is best after what it was asked for last.
+type sharedReader struct {
+	records *pebble.Iterator
+	data    *pebble.Iterator // nil until something is asked for
+}
+
+func (r *sharedReader) close() {
+	if r.data != nil {
+		_ = r.data.Close() // read-only
+	}
+}
+
+// at returns the data of a reference, in memory of its own.
+func (r *sharedReader) at(first uint64, h header) (sh *shared, data []byte, err error) {
+	if r.data == nil {
+		r.data, err = r.records.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{
+			LowerBound: []byte{keyShared}, UpperBound: []byte{keyShared + 1},
+		}})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	key := seqKey(keyShared, first)
+	if !r.data.SeekGE(key) || !slices.Equal(r.data.Key(), key) {
+		return nil, nil, errors.Join(fmt.Errorf("shared data %d is missing", first), r.data.Error())
+	}
+	value, err := r.data.ValueAndErr()
+	if err != nil {
+		return nil, nil, err
+	}
+	sh, data, err = parseShared(slices.Clone(value), key)
+	if err == nil && (uint64(len(data)) != h.size || h.index >= uint64(sh.n)) {
+		err = errValue
+	}
+	return sh, data, err
+}
+
+// loadShared learns how much shared data the database holds, and whether a purge may
+// have left some behind.
+func (s *Store) loadShared() error {
+	err := s.get([]byte{keyHeld}, func(value []byte) error {
+		c := cursor{b: value}
+		s.commit.held.n, s.commit.held.bytes = c.uvarint(), c.uvarint()
+		return c.err
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	s.commit.limits.used.Add(s.commit.held.own())
+	err = s.get([]byte{keyPurged}, s.orphans.load)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
+}
