@@ -15,7 +15,7 @@ import (
 // Database opens a database in dir, with the options given, but for those that this
 // package is about. Fail is told of what the database cannot survive, too.
 //
-// Pebble ends its goroutine then, see [logger], or panics; so it is opened on one that
+// Pebble ends its goroutine then, see logger, or panics; so it is opened on one that
 // may end.
 func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) (db *pebble.DB, err error) {
 	var failure atomic.Pointer[FatalError]
@@ -28,7 +28,7 @@ func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) 
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
-		err = caught(func() (err error) {
+		err = Caught(func() (err error) {
 			db, err = pebble.Open(dir, opt)
 			return err
 		})
@@ -40,9 +40,9 @@ func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) 
 	return db, err
 }
 
-// caught makes an error of a panic: Pebble panics where a file cannot be made or
+// Caught makes an error of a panic: Pebble panics where a file cannot be made or
 // renamed, which a full disk is enough for.
-func caught(f func() error) (err error) {
+func Caught(f func() error) (err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -168,7 +168,7 @@ func (db *DB) Close() error {
 	if e := db.failure.Load(); e != nil {
 		return fmt.Errorf("close %s: %w", db.cfg.Name, e)
 	}
-	if err := db.DB.Close(); err != nil {
+	if err := Caught(db.DB.Close); err != nil {
 		return fmt.Errorf("close %s: %w", db.cfg.Name, err)
 	}
 	return nil

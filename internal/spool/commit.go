@@ -96,7 +96,7 @@ func (s *Store) writeCommit(ops []*op) {
 }
 
 // apply passes the commit on whatever becomes of it: Pebble may end this
-// goroutine rather than return, see pebbleLog.
+// goroutine rather than return, see [disk.FS.Database].
 func (s *Store) apply(c *commit) {
 	var applied bool
 	defer func() {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sluice/internal/disk"
 )
 
 // formatLine is what the FORMAT file says. It changes with anything in the
@@ -28,9 +30,8 @@ var residents = map[string]bool{
 
 // A home is a spool's directory.
 type home struct {
-	fs   vfs.FS
-	dir  string
-	real bool
+	fs  *disk.FS
+	dir string
 }
 
 func (h home) path(name string) string { return h.fs.PathJoin(h.dir, name) }
@@ -61,25 +62,10 @@ func (h home) enter() (unlock func() error, err error) {
 }
 
 func (h home) ensure() error {
-	info, err := h.fs.Stat(h.dir)
-	switch {
-	case err == nil && !info.IsDir():
+	if info, err := h.fs.Stat(h.dir); err == nil && !info.IsDir() {
 		return &ForeignError{Dir: h.dir, Entry: "not a directory"}
-	case err == nil && h.real && info.Mode().Perm()&0o077 != 0:
-		return h.wrap(os.Chmod(h.dir, 0o700))
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return h.wrap(err)
 	}
-	parent := h.fs.PathDir(h.dir)
-	if _, err := h.fs.Stat(parent); err != nil {
-		return h.wrap(err)
-	}
-	if err := h.fs.MkdirAll(h.dir, 0o700); err != nil {
-		return h.wrap(err)
-	}
-	return h.wrap(h.sync(parent))
+	return h.wrap(h.fs.MakeDir(h.dir))
 }
 
 func (h home) wrap(err error) error {
@@ -89,24 +75,8 @@ func (h home) wrap(err error) error {
 	return fmt.Errorf("open spool %s: %w", h.dir, err)
 }
 
-func (h home) sync(dir string) error {
-	d, err := h.fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }() // read-only
-	return d.Sync()
-}
-
 // own writes down who holds the lock, for the one who is refused.
-func (h home) own() error {
-	if h.real {
-		if err := os.Chmod(h.path("LOCK"), 0o600); err != nil {
-			return err
-		}
-	}
-	return h.write("OWNER", strconv.Itoa(os.Getpid())+"\n")
-}
+func (h home) own() error { return h.write("OWNER", strconv.Itoa(os.Getpid())+"\n") }
 
 func (h home) owner() int {
 	text, err := h.read("OWNER")
@@ -151,7 +121,7 @@ func (h home) settle() error {
 	if err := h.fs.Rename(h.path("FORMAT.new"), h.path("FORMAT")); err != nil {
 		return h.wrap(err)
 	}
-	return h.wrap(h.sync(h.dir))
+	return h.wrap(h.fs.SyncDir(h.dir))
 }
 
 func (h home) write(name, text string) error {

@@ -84,7 +84,7 @@ func (c *committer) init(opt Options) {
 }
 
 func (s *Store) open() (err error) {
-	h := home{fs: s.fs, dir: s.dir, real: s.fs.Real()}
+	h := home{fs: s.fs, dir: s.dir}
 	if s.unlock, err = h.enter(); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	if err = s.load(); err == nil && write {
-		err = errors.Join(h.sync(s.dir), h.settle())
+		err = errors.Join(s.fs.SyncDir(s.dir), h.settle())
 	}
 	if err != nil {
 		_ = s.db.Close() // the first error says more
@@ -115,8 +115,11 @@ func (s *Store) openPebble(dir string, settled bool) (*pebble.DB, error) {
 	opt, done := pebbleOptions(s)
 	defer done()
 	opt.ErrorIfNotExists = settled
-	db, err := s.guard(func() (*pebble.DB, error) { return pebble.Open(dir, opt) })
+	db, err := s.fs.Database(dir, "spool", s.log, opt)
+	failure := s.Err()
 	switch {
+	case failure != nil:
+		return nil, failure
 	case err == nil:
 		return db, nil
 	case errors.Is(err, pebble.ErrCorruption), errors.Is(err, pebble.ErrDBDoesNotExist),
@@ -124,40 +127,6 @@ func (s *Store) openPebble(dir string, settled bool) (*pebble.DB, error) {
 		return nil, s.damaged(err)
 	}
 	return nil, fmt.Errorf("open spool %s: %w", s.dir, err)
-}
-
-// guard runs open on a goroutine of its own, which Pebble may end rather than
-// return, see pebbleLog. Where Pebble panics, because the disk fails as it makes a
-// store, that is an error like any other.
-func (s *Store) guard(open func() (*pebble.DB, error)) (db *pebble.DB, err error) {
-	returned := make(chan bool)
-	go func() {
-		defer close(returned)
-		err = caught(func() (err error) {
-			db, err = open()
-			return err
-		})
-	}()
-	<-returned
-	if failure := s.Err(); failure != nil {
-		err = failure
-	}
-	return db, err
-}
-
-// caught makes an error of a panic: Pebble panics where a file cannot be made or
-// renamed, which a full disk is enough for.
-func caught(f func() error) (err error) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case error:
-			err = r
-		default:
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	return f()
 }
 
 // load learns what the database holds.
@@ -307,7 +276,7 @@ func (s *Store) Close() error {
 		// about to exit, and only the lock is left to give back.
 		return errors.Join(err, s.unlock())
 	}
-	err := caught(func() error {
+	err := disk.Caught(func() error {
 		// A closed store is all checksummed tables; without space it is as after a
 		// crash.
 		return errors.Join(s.db.Flush(), s.db.Close())

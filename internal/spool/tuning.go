@@ -1,9 +1,6 @@
 package spool
 
 import (
-	"fmt"
-	"runtime"
-
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
@@ -22,11 +19,8 @@ const (
 func pebbleOptions(s *Store) (opt *pebble.Options, done func()) {
 	cache := pebble.NewCache(cacheSize)
 	opt = &pebble.Options{
-		FS:                          s.fs,
 		Cache:                       cache,
-		Logger:                      pebbleLog{s},
 		EventListener:               &pebble.EventListener{DataCorruption: s.corruption, BackgroundError: s.background},
-		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       16,
@@ -63,19 +57,4 @@ func (s *Store) corruption(info pebble.DataCorruptionInfo) {
 
 func (s *Store) background(err error) {
 	s.log.Warn("spool: background work failed, will be tried again", "dir", s.dir, "error", err)
-}
-
-// pebbleLog passes Pebble's messages on. Pebble expects Fatalf not to return: it
-// ends the goroutine, and the store with it.
-type pebbleLog struct{ s *Store }
-
-func (l pebbleLog) Infof(format string, args ...any) {}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.s.log.Warn("spool: storage", "message", fmt.Sprintf(format, args...))
-}
-
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.s.fail(&FatalError{Op: "storage", Err: fmt.Errorf(format, args...)})
-	runtime.Goexit()
 }
