@@ -154,6 +154,9 @@ func (c *Cache) lookup(ctx context.Context, id iot.Identity) error {
 	}
 	c.refreshing.Lock()
 	defer c.refreshing.Unlock()
+	if gone && !c.has(id) {
+		return nil // a stranger, as before
+	}
 	c.mu.RLock()
 	next := maps.Clone(c.known)
 	asOf := c.asOf
@@ -165,4 +168,11 @@ func (c *Cache) lookup(ctx context.Context, id iot.Identity) error {
 		next[r.Identity] = r
 	}
 	return c.apply(next, asOf)
+}
+
+func (c *Cache) has(id iot.Identity) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, known := c.known[id]
+	return known
 }
