@@ -51,7 +51,7 @@ type Conn struct {
 	rd         frameReader
 	turnedAway bool // the handshake ended with an answer that the peer is to read
 
-	calling sync.Mutex // held while a callback runs; taken before mu
+	calling turn // held while a callback runs; taken before mu
 
 	mu    sync.Mutex
 	space sync.Cond // signalled when the peer has read, or a delivery is settled
@@ -111,7 +111,7 @@ func newConn(nc net.Conn, limits Limits, log *slog.Logger) *Conn {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Conn{nc: nc, limits: limits, log: log, done: make(chan struct{}), maxOut: frame.MinMaxFrameSize}
+	c := &Conn{nc: nc, limits: limits, log: log, done: make(chan struct{}), calling: make(turn, 1), maxOut: frame.MinMaxFrameSize}
 	c.space.L = &c.mu
 	c.rd.r, c.rd.idle = nc, true
 	return c
@@ -357,7 +357,7 @@ func (c *Conn) lastCallbacks() {
 	if c.handler == nil {
 		return
 	}
-	c.calling.Lock()
-	defer c.calling.Unlock()
+	c.calling.take()
+	defer c.calling.give()
 	c.handler.Closed(c.Err())
 }

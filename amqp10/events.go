@@ -28,6 +28,14 @@ const (
 	evLinkClosed
 )
 
+// A turn is a lock that is held for as long as somebody else's callback takes. It is
+// a channel, as testing/synctest takes nobody for waiting who waits for a mutex.
+type turn chan struct{}
+
+func (t turn) take() { t <- struct{}{} }
+
+func (t turn) give() { <-t }
+
 // post queues an event. [mu held]
 func (c *Conn) post(e event) { c.events = append(c.events, e) }
 
@@ -38,8 +46,8 @@ const maxSpareEvents = 256
 // runEvents runs what is queued, until nothing is. Whoever holds calling runs
 // the events of others too, so that their order stays.
 func (c *Conn) runEvents() {
-	c.calling.Lock()
-	defer c.calling.Unlock()
+	c.calling.take()
+	defer c.calling.give()
 	c.mu.Lock()
 	for len(c.events) > 0 {
 		due := c.events
