@@ -202,11 +202,9 @@ func TestS14_FilesAreTheOwnersOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, l, "dev1", "x")
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -8,6 +8,8 @@ package killed
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -152,11 +154,17 @@ func (f *four) left(disk *vfs.MemFS) *vfs.MemFS {
 	return disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[f.chance.IntN(3)], RNG: f.chance})
 }
 
-// copied is a directory as it is now.
+// copied is a directory as it is now. Who is being killed may still give a file its
+// name while it is copied: then it is another moment.
 func (f *four) copied(dir string) string {
-	to := f.t.TempDir()
-	f.must(os.CopyFS(to, os.DirFS(dir)))
-	return to
+	for {
+		to := f.t.TempDir()
+		err := os.CopyFS(to, os.DirFS(dir))
+		if !errors.Is(err, fs.ErrNotExist) {
+			f.must(err)
+			return to
+		}
+	}
 }
 
 func (f *four) begin(p *part) {
