@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -12,19 +13,29 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// ErrNoSpace means that the disk is full, and a database cannot be opened on it.
+var ErrNoSpace = errors.New("no space left on disk: opening needs some, make room")
+
 // Database opens a database in dir, with the options given, but for those that this
-// package is about. Fail is told of what the database cannot survive, too.
+// package is about. Fail is told of what the database cannot survive, too. It returns
+// [ErrNoSpace] when there was no space for two seconds; the process should exit then,
+// as the opening goes on.
 //
-// Pebble ends its goroutine then, see logger, or panics; so it is opened on one that
-// may end.
-func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) (db *pebble.DB, err error) {
+// Pebble ends the goroutine of what it cannot survive, see logger, or panics; so it is
+// opened on one that may end.
+func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) (*pebble.DB, error) {
 	var failure atomic.Pointer[FatalError]
 	opt.FS = fs
 	opt.FormatMajorVersion = pebble.FormatValueSeparation
 	opt.Logger = logger{name: name, log: log, fail: func(e *FatalError) {
+		if fs.isStarved() {
+			return // it is known, and nobody's any more
+		}
 		failure.CompareAndSwap(nil, e)
 		fs.opt.Fail(e)
 	}}
+	var db *pebble.DB
+	var err error
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
@@ -33,10 +44,15 @@ func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) 
 			return err
 		})
 	}()
-	<-returned
+	select {
+	case <-returned:
+	case <-fs.starved:
+		return nil, ErrNoSpace
+	}
 	if e := failure.Load(); e != nil {
 		return nil, e
 	}
+	fs.opened.Store(err == nil)
 	return db, err
 }
 
@@ -132,6 +148,7 @@ func OpenDB(dir string, cfg Config) (*DB, error) {
 		Cache: cache, MemTableSize: cfg.MemTableBytes, MaxOpenFiles: cfg.MaxOpenFiles,
 	})
 	if err != nil {
+		close(db.ending)
 		return nil, fmt.Errorf("open %s in %s: %w", cfg.Name, dir, err)
 	}
 	return db, nil

@@ -132,6 +132,36 @@ func TestF1_AWriteWaitsForSpace(t *testing.T) {
 	}
 }
 
+// A database is not opened on a full disk, new or old, and nobody waits for ever: also
+// not where all that is missing is space for the table that the old log goes into.
+func TestF1_OpeningOnAFullDiskGivesUp(t *testing.T) {
+	old := vfs.NewCrashableMem()
+	set(t, open(t, "/db", Config{FS: old}), "before")
+	for name, tt := range map[string]struct {
+		below *vfs.MemFS
+		full  func(name string) bool
+	}{
+		"new":              {vfs.NewMem(), func(string) bool { return true }},
+		"old":              {old.CrashClone(vfs.CrashCloneCfg{}), func(string) bool { return true }},
+		"old, for a table": {old.CrashClone(vfs.CrashCloneCfg{}), isTable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var rule atomic.Pointer[func(errorfs.Op) error]
+			no := func(op errorfs.Op) error {
+				if (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate) && tt.full(op.Path) {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			rule.Store(&no)
+			_, err := OpenDB("/db", Config{Name: "test", FS: faulty(tt.below, &rule), Fatal: func(err error) { t.Errorf("told %v", err) }})
+			if !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "/db") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 // After a failed fsync nothing is good any more: the owner is told once, and Close
 // does not wait for what is stuck behind it.
 func TestF3_AFailedSyncIsFinal(t *testing.T) {

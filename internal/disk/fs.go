@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,10 +16,12 @@ import (
 
 // retryEvery is how often a write is tried again on a full disk. A table file's
 // write gives up after tablePatience, so that Pebble drops the unfinished file
-// and its space; it tries again later.
+// and its space; it tries again later. Opening gives up after openPatience: nobody
+// waits for it who could be told why.
 const (
 	retryEvery    = 100 * time.Millisecond
 	tablePatience = time.Second
+	openPatience  = 2 * time.Second
 )
 
 // Options are who is told of the disk's troubles.
@@ -31,6 +35,12 @@ type Options struct {
 type FS struct {
 	vfs.FS
 	opt Options
+
+	opened  atomic.Bool   // a database is open: writes wait for space
+	starved chan struct{} // closed when there was no space to open one
+
+	mu   sync.Mutex
+	want time.Time // when opening first found no space; zero if it never did
 }
 
 // New returns an FS over another. With the operating system's below, it sees to
@@ -39,7 +49,7 @@ func New(below vfs.FS, opt Options) *FS {
 	if opt.Full == nil {
 		opt.Full = func() {}
 	}
-	return &FS{FS: below, opt: opt}
+	return &FS{FS: below, opt: opt, starved: make(chan struct{})}
 }
 
 // Real reports whether the files are the operating system's.
@@ -67,7 +77,7 @@ func (fs *FS) attempt(name string, f func() error) error {
 			return err
 		}
 		fs.opt.Full()
-		if isTable(name) && waited >= tablePatience {
+		if isTable(name) && waited >= tablePatience || !fs.opened.Load() && fs.starve() {
 			return err
 		}
 		select {
@@ -76,6 +86,32 @@ func (fs *FS) attempt(name string, f func() error) error {
 		case <-fs.opt.Ending:
 			return err
 		}
+	}
+}
+
+// starve reports whether opening has waited for space long enough.
+func (fs *FS) starve() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	switch now := time.Now(); {
+	case fs.want.IsZero():
+		fs.want = now
+		return false
+	case now.Sub(fs.want) < openPatience:
+		return false
+	}
+	if !fs.isStarved() {
+		close(fs.starved)
+	}
+	return true
+}
+
+func (fs *FS) isStarved() bool {
+	select {
+	case <-fs.starved:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -70,8 +70,8 @@ func (in *inbox) append(o *op) {
 	raise(in.now)
 }
 
-// remove queues removals, and does not keep the slice. It never waits: what is acknowledged was read, and
-// what is read is bounded by the reader.
+// remove queues removals, and does not keep the slice. It never waits: what is
+// acknowledged was read, and what is read is bounded by the reader.
 func (in *inbox) remove(gone []removal) {
 	if len(gone) == 0 {
 		return

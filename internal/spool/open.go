@@ -85,6 +85,7 @@ func (c *committer) init(opt Options) {
 
 func (s *Store) open() (err error) {
 	h := home{fs: s.fs, dir: s.dir}
+	s.space.find()
 	if s.unlock, err = h.enter(); err != nil {
 		return err
 	}

@@ -78,6 +78,15 @@ func (sp *space) spent() {
 	}
 }
 
+// find learns whether the ballast is there, before anything needs it: a store that is
+// opened on a full disk has it to give up.
+func (sp *space) find() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	info, err := sp.fs.Stat(sp.ballastName())
+	sp.laden = err == nil && sp.ballast > 0 && info.Size() == sp.ballast
+}
+
 // restore puts the ballast back when there is ample space again. The keeper
 // calls it, and Open.
 func (sp *space) restore() {

@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"errors"
 	"log/slog"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,5 +48,32 @@ func TestF1_TheSpaceOfTheBallastIsNotForAppends(t *testing.T) {
 		if !sp.laden || refuses(least) {
 			t.Errorf("min free %d: not as before when space has returned", minFree)
 		}
+	}
+}
+
+// The ballast of the run before is there for a store that is opened on a full disk, so
+// that what waits can be sent.
+func TestF1_AStoreOnAFullDiskOpensWithItsBallast(t *testing.T) {
+	mem := vfs.NewMem()
+	opt := Options{FS: mem, BallastBytes: 64 << 10, MinFree: 4096}
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30})
+	s := open(t, "/s", opt)
+	put(t, s, entry("q", "lane", 0, "kept"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1})
+	opt.FS = &spyFS{mem, func(op, _ string) error {
+		if _, err := mem.Stat("/s/BALLAST"); err == nil && op == "write" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}
+	s = open(t, "/s", opt)
+	if got := texts(read(t, acquire(t, s.Queue("q")), 9)); got != "kept" {
+		t.Errorf("read %q", got)
+	}
+	if err := try(s, entry("q", "lane", 0, "more")); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("an append on a full disk: %v", err)
 	}
 }
