@@ -1,9 +1,11 @@
 package eventlog
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,10 +52,26 @@ func pebbleOptions() (opt *pebble.Options, done func()) {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
 	opt.Experimental.FileCacheShards = 2
+	opt.Experimental.SpanPolicyFunc = spans
 	for i := range opt.Levels {
 		opt.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
 	return opt, cache.Unref
+}
+
+// spans has each partition in tables of its own: what is appended comes behind what is
+// there, so that no two of them overlap, and Pebble leaves them as they are, or moves
+// them as they are. In tables of all partitions it would merge each event again and
+// again.
+func spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	if len(start) < 3 || start[0] != keyEvent {
+		return policy, nil, nil
+	}
+	partition := binary.BigEndian.Uint16(start[1:])
+	if partition == math.MaxUint16 {
+		return policy, []byte{keyEvent + 1}, nil
+	}
+	return policy, binary.BigEndian.AppendUint16([]byte{keyEvent}, partition+1), nil
 }
 
 // checkEvery bounds how often the disk's free space is asked for, and so how late

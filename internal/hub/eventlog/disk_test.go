@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -220,5 +221,29 @@ func TestS14_FilesAreTheOwnersOnly(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What was written is not written again: a log of all a site sends would cost several
+// times the disk and the processor that the sending does.
+func TestEventsAreNotMergedWithEachOther(t *testing.T) {
+	l, err := Open("/log", Options{FS: vfs.NewMem(), MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		for d := range 16 {
+			mustPut(t, l, fmt.Sprint("device", d), fmt.Sprint("event ", i))
+		}
+		if err := l.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := l.db.Metrics().Compact.DefaultCount
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if merged != 0 {
+		t.Errorf("%d compactions", merged)
 	}
 }
