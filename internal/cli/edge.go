@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"sync"
 	"syscall"
 	"text/tabwriter"
 
@@ -96,27 +94,14 @@ func runEdge(cmd *cobra.Command, f *edgeFlags) error {
 	return serveEdge(cmd.Context(), e, log)
 }
 
-// gcPercent makes the garbage collector run earlier than it would by default. Most
-// of a gateway's memory is connections that do nothing, and Go would let the
-// handshakes' garbage take as much again.
-const gcPercent = 60
-
 // serveEdge runs a gateway that is open, and tells systemd.
 func serveEdge(ctx context.Context, e *edge.Edge, log *slog.Logger) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	defer onHangup(e.Reload)()
 	told := make(chan struct{})
 	early := context.AfterFunc(ctx, func() { defer close(told); tellSystemd(log, "STOPPING=1") })
 	tellSystemd(log, "READY=1")
 	log.Info("ready")
-	var wg sync.WaitGroup
-	memory, stop := context.WithCancel(ctx)
-	wg.Go(func() { giveBackMemory(memory) })
-	err := e.Run(ctx)
-	stop()
-	wg.Wait()
+	err := tendingMemory(ctx, e.Run)
 	if !early() {
 		<-told
 	}

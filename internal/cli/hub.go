@@ -136,7 +136,7 @@ func runHub(cmd *cobra.Command, f *hubFlags) error {
 	if err := announceHub(cmd.OutOrStdout(), h, f); err != nil {
 		return err
 	}
-	if err := h.Run(cmd.Context()); err != nil {
+	if err := tendingMemory(cmd.Context(), h.Run); err != nil {
 		return err
 	}
 	log.Info("the hub has stopped; everything it acknowledged is on disk")

@@ -25,7 +25,21 @@ func TestMemoryIsGivenBackOnceAfterEachBusyTime(t *testing.T) {
 			t.Errorf("look %d, at %d MiB: %v", i, look.mib, worth)
 		}
 	}
-	if before := allocated(); before == 0 || allocated() < before {
-		t.Error("nothing was ever allocated")
+	if before, live := heap(); before == 0 || live > before {
+		t.Errorf("%d bytes were ever allocated, %d are live", before, live)
+	}
+}
+
+func TestABusyProcessCollectsGarbageLessOften(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		growth, live uint64 // MiB
+		percent      int
+	}{
+		{0, 4, 60}, {63, 4, 60}, {64, 0, 400}, {1000, 4, 400}, {1000, 10, 320}, {1000, 11, 280}, {1000, 16, 200}, {1000, 50, 60}, {1000, 500, 60},
+	} {
+		if got := pace(tt.growth*mib, tt.live*mib); got != tt.percent {
+			t.Errorf("%d MiB more, %d MiB live: %d %%, want %d", tt.growth, tt.live, got, tt.percent)
+		}
 	}
 }
