@@ -3,6 +3,7 @@ package iot
 import (
 	"encoding/binary"
 	"errors"
+	"unsafe"
 )
 
 // The binary form of a message, which spools and event logs store:
@@ -47,22 +48,65 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 	// One string for all keys and values: each on its own would cost an
 	// allocation. The body is not part of it, so that a kept property does
 	// not keep a body in memory.
-	r := messageReader{text: string(b[:size]), at: 1}
-	got := Message{Body: append([]byte(nil), b[size:]...)}
-	if n := r.count(); n > 0 {
-		got.System = make(System, n, n+1) // with room for what a hub adds
-		for i := range got.System {
-			got.System[i] = SystemValue{SystemName(r.byte()), r.string()}
-		}
-	}
-	if n := r.count(); n > 0 {
-		got.Properties = make(Properties, n)
-		for i := range got.Properties {
-			got.Properties[i] = Property{r.string(), r.string()}
-		}
-	}
-	*m = got
+	var d Decoder
+	*m = d.message(string(b[:size]), append([]byte(nil), b[size:]...), 0)
 	return nil
+}
+
+// A Decoder decodes many messages that are soon done with, without copying them. The
+// zero value is ready. It is for one goroutine at a time.
+type Decoder struct {
+	system     []SystemValue // room for the messages to come
+	properties []Property
+}
+
+// Room is made for so many values at once, and a message gets some to spare, for what a
+// hub or a gateway adds to it.
+const (
+	decoderRoom = 64
+	spareValues = 2
+)
+
+// Decode is [Message.UnmarshalBinary], but for memory: the body, keys and values of the
+// message are parts of b, which nobody may change from then on, and its slices stand
+// beside those of other messages, so that a message which is kept keeps them all.
+func (d *Decoder) Decode(b []byte) (Message, error) {
+	size, ok := headerSize(b)
+	if !ok {
+		return Message{}, ErrCorruptMessage
+	}
+	return d.message(unsafe.String(unsafe.SliceData(b), size), b[size:len(b):len(b)], decoderRoom), nil
+}
+
+// message reads a header that headerSize has checked. What room it makes is for so many
+// values at least.
+func (d *Decoder) message(header string, body []byte, room int) (m Message) {
+	m.Body = body
+	r := messageReader{text: header, at: 1}
+	if n := r.count(); n > 0 {
+		m.System = System(carve(&d.system, n, spareValues, room))
+		for i := range m.System {
+			m.System[i] = SystemValue{SystemName(r.byte()), r.string()}
+		}
+	}
+	if n := r.count(); n > 0 {
+		m.Properties = Properties(carve(&d.properties, n, 0, room))
+		for i := range m.Properties {
+			m.Properties[i] = Property{r.string(), r.string()}
+		}
+	}
+	return m
+}
+
+// carve takes n items, with some to spare behind them, from the front of a slice, which
+// it makes anew if it is too short, with least items at least.
+func carve[T any](from *[]T, n, spare, least int) []T {
+	if len(*from) < n+spare {
+		*from = make([]T, max(n+spare, least))
+	}
+	got := (*from)[: n : n+spare]
+	*from = (*from)[n+spare:]
+	return got
 }
 
 // headerSize returns how many bytes of b stand before the body, if they are

@@ -46,6 +46,34 @@ func TestMessageSurvivesItsBinaryForm(t *testing.T) {
 	})
 }
 
+// Messages that a Decoder has decoded are as they were written, whatever is done to
+// those beside them.
+func TestDecodedMessagesStandApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var d Decoder
+		var all, want []Message
+		for range rapid.IntRange(1, 40).Draw(t, "messages") {
+			m := drawMessage(t)
+			b, _ := m.AppendBinary(nil)
+			got, err := d.Decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range rapid.IntRange(0, 4).Draw(t, "added") {
+				for _, one := range []*Message{&m, &got} {
+					one.System.Set(SystemName(100+i), "added")
+					one.Properties.Set(string(rune('a'+i)), "added")
+					one.Body = append(one.Body, 'x')
+				}
+			}
+			all, want = append(all, got), append(want, m)
+		}
+		if diff := cmp.Diff(want, all, equateEmpty); diff != "" {
+			t.Fatalf("-want +got\n%s", diff)
+		}
+	})
+}
+
 func TestUnmarshalBinaryRefusesWhatWasCut(t *testing.T) {
 	m := sample()
 	b, _ := m.AppendBinary(nil)
@@ -57,6 +85,10 @@ func TestUnmarshalBinaryRefusesWhatWasCut(t *testing.T) {
 		}
 		if string(kept.Body) != "kept" {
 			t.Fatalf("cut at byte %d: the message was changed in spite of the error", n)
+		}
+		var d Decoder
+		if _, err := d.Decode(b[:n]); !errors.Is(err, ErrCorruptMessage) {
+			t.Fatalf("cut at byte %d of %d, and decoded: error %v, want ErrCorruptMessage", n, header, err)
 		}
 	}
 }
@@ -114,6 +146,10 @@ func TestUnmarshalBinaryAllocatesFourTimes(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = m.UnmarshalBinary(b) }); n > 4 {
 		t.Errorf("%v allocations, want at most 4", n)
 	}
+	var d Decoder
+	if n := testing.AllocsPerRun(1000, func() { _, _ = d.Decode(b) }); n > 0 { // rounded down
+		t.Errorf("decoding one of many: %v allocations, want less than 1", n)
+	}
 	if n := testing.AllocsPerRun(100, func() { b, _ = m.AppendBinary(b[:0]) }); n > 0 {
 		t.Errorf("AppendBinary into a large enough buffer: %v allocations, want none", n)
 	}
@@ -135,6 +171,16 @@ func BenchmarkMessageBinary(b *testing.B) {
 		var got Message
 		for b.Loop() {
 			if err := got.UnmarshalBinary(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(raw)))
+		var d Decoder
+		for b.Loop() {
+			if _, err := d.Decode(raw); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -14,7 +14,7 @@ const MaxMessageSize = 256 << 10
 // device (a command, also called cloud-to-device message).
 //
 // Whoever receives a Message owns it, its slices included, unless a method says
-// otherwise.
+// otherwise. The bytes of Body nobody changes: another message may have the same.
 type Message struct {
 	System     System     // what IoT Hub knows by name
 	Properties Properties // what the application set
