@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"bytes"
+
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
@@ -30,23 +32,57 @@ func pebbleOptions(s *Store) (opt *pebble.Options, done func()) {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
 	opt.Experimental.FileCacheShards = 2
-	opt.Experimental.SpanPolicyFunc = spans
+	opt.Experimental.SpanPolicyFunc = s.spans
 	for i := range opt.Levels {
 		opt.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
 	return opt, cache.Unref
 }
 
-// spans has shared data in tables of its own: as no two of these overlap, Pebble
-// leaves them as they are, or moves them as they are.
-func spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
-	switch {
-	case start[0] < keyShared:
-		return policy, []byte{keyShared}, nil
-	case start[0] == keyShared:
+// spans has some things in tables of their own: shared data, and the records of each
+// queue that has a backlog in a single lane, as a module's input is. What is added there
+// comes behind what is there, so that no two of these tables overlap, and Pebble leaves
+// them as they are, or moves them as they are.
+func (s *Store) spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	switch kind := start[0]; {
+	case kind == keyShared:
 		return policy, []byte{keyShared + 1}, nil
+	case kind > keyShared:
+		return policy, nil, nil
 	}
-	return policy, nil, nil
+	end = []byte{keyShared}
+	for _, q := range s.allQueues() {
+		if !q.isBacklog() {
+			continue
+		}
+		first := queuePrefix(keyEntry, q.name)
+		last := after(first)
+		switch {
+		case bytes.Compare(start, last) >= 0:
+		case bytes.Compare(first, start) <= 0:
+			return policy, last, nil
+		case bytes.Compare(first, end) < 0:
+			end = first
+		}
+	}
+	return policy, end, nil
+}
+
+// isBacklog reports whether the queue is a single lane of which memory has a part only.
+func (q *Queue) isBacklog() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lanes) != 1 {
+		return false
+	}
+	for _, ln := range q.lanes {
+		for _, st := range ln.strands {
+			if st.diskFrom != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // corruption only reports: the reader of the damaged range gets an error, and
