@@ -85,7 +85,7 @@ func (s *Store) write() {
 func (s *Store) writeCommit(ops []*op) {
 	c := &commit{ops: ops, now: s.opt.Now()}
 	if s.failure.Load() == nil {
-		c.batch = s.db.NewBatch()
+		c.batch = s.db.NewBatchWithSize(batchSize(ops))
 		s.fill(c)
 	}
 	if c.batch != nil && c.batch.Empty() {
@@ -93,6 +93,16 @@ func (s *Store) writeCommit(ops []*op) {
 		c.batch = nil
 	}
 	s.apply(c)
+}
+
+// batchSize is about what the batch of ops will take.
+func batchSize(ops []*op) int {
+	const ofEntry, ofRemoval = 96, 40 // besides the data
+	size := 1 << 10
+	for _, o := range ops {
+		size += int(o.bytes) + len(o.entries)*ofEntry + len(o.removals)*ofRemoval
+	}
+	return size
 }
 
 // apply passes the commit on whatever becomes of it: Pebble may end this
@@ -174,9 +184,7 @@ func (s *Store) place(o *op) error {
 	}
 	o.placed = make([]placed, len(o.entries))
 	for i := 0; i < len(o.entries); {
-		n := alike(o.entries[i:])
-		s.placeAlike(o.placed[i:i+n], o.entries[i:i+n])
-		i += n
+		i += s.placeAlike(o, i)
 	}
 	if s.commit.limits.lanes() && s.anyLaneFull(o) {
 		s.unplace(o)
@@ -185,11 +193,18 @@ func (s *Store) place(o *op) error {
 	return nil
 }
 
-func (s *Store) placeEntry(e *Entry, shared *shared) placed {
-	q := s.Queue(e.Queue)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	st := q.lane(e.Lane).strand(e.Priority)
+// placeEntry gives an entry its place, which is in the strand given if that is the one;
+// it is nil or has an entry of the same op.
+func (s *Store) placeEntry(e *Entry, st *strand, shared *shared) placed {
+	if st != nil && st.key.is(e) {
+		st.lane.q.mu.Lock()
+		defer st.lane.q.mu.Unlock()
+	} else {
+		q := s.Queue(e.Queue)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		st = q.lane(e.Lane).strand(e.Priority)
+	}
 	s.commit.seq++
 	p := placed{entry: e, strand: st, seq: s.commit.seq, before: st.put, shared: shared}
 	st.put = st.put.plus(weigh(e.size(), shared != nil))
@@ -273,6 +288,9 @@ func (s *Store) finish(c *commit) {
 		}
 	}
 	s.inbox.called(bytes)
+	for _, o := range c.ops {
+		s.inbox.reuse(o.removals)
+	}
 }
 
 // publish lets readers see what an op stored and removed.
@@ -286,7 +304,7 @@ func (s *Store) publish(o *op, now time.Time) {
 		p.strand.publish(Record{
 			Priority: e.Priority, Stored: stored, Expires: fromMillis(millis(e.Expires)),
 			Data: e.Data, seq: p.seq, strand: p.strand, shared: p.shared,
-		})
+		}, len(o.placed)-i)
 		q.offer(p.strand.lane)
 		q.mu.Unlock()
 	}

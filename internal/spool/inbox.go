@@ -19,9 +19,10 @@ type op struct {
 	done     func(error) // nil for removals
 	bytes    int64       // of entries
 
-	err    error
-	placed []placed // one for each entry
-	purged uint64
+	err     error
+	placed  []placed // one for each entry
+	shareds []shared // to be used
+	purged  uint64
 }
 
 // An inbox holds what the writer has not taken yet.
@@ -34,6 +35,7 @@ type inbox struct {
 	bytes  int64 // of entries not called back yet
 	acks   int   // removals in ops
 	closed error
+	spare  [][]removal // for ops to come
 
 	now  chan struct{} // capacity 1: there is something that must not wait
 	soon chan struct{} // capacity 1: there are acknowledgements
@@ -84,7 +86,7 @@ func (in *inbox) remove(gone []removal) {
 	if n := len(in.ops); n > 0 && in.ops[n-1].done == nil {
 		in.ops[n-1].removals = append(in.ops[n-1].removals, gone...)
 	} else {
-		in.ops = append(in.ops, &op{removals: append([]removal(nil), gone...)})
+		in.ops = append(in.ops, &op{removals: append(in.used(), gone...)})
 	}
 	in.acks += len(gone)
 	many := in.acks >= ackBatch
@@ -94,6 +96,33 @@ func (in *inbox) remove(gone []removal) {
 	} else {
 		raise(in.soon)
 	}
+}
+
+// Slices of removals are used again: at most so many, and none of more removals.
+const (
+	spareSlices   = 4
+	spareRemovals = 1024
+)
+
+// reuse takes the slice of removals that are done with.
+func (in *inbox) reuse(gone []removal) {
+	if cap(gone) == 0 || cap(gone) > spareRemovals {
+		return
+	}
+	clear(gone)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.spare) < spareSlices {
+		in.spare = append(in.spare, gone[:0])
+	}
+}
+
+// used returns an empty slice of removals with some room, or nil. mu is held.
+func (in *inbox) used() (empty []removal) {
+	if n := len(in.spare); n > 0 {
+		empty, in.spare = in.spare[n-1], in.spare[:n-1]
+	}
+	return empty
 }
 
 // take returns the next ops in order, with about max bytes of entries.

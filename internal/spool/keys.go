@@ -25,6 +25,11 @@ type strandKey struct {
 	priority    uint32
 }
 
+// is reports whether the strand is that of an entry.
+func (k *strandKey) is(e *Entry) bool {
+	return k.priority == e.Priority && k.queue == e.Queue && k.lane == e.Lane
+}
+
 func appendName(b []byte, s string) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
 	return append(b, s...)

@@ -117,7 +117,7 @@ func (l *Lease) take(max int, room *int64, first bool) (out []Record, behind *st
 // [Options.AckDelay] and a sync. Records that this lease has not read, or that
 // were settled before, are ignored.
 func (l *Lease) Ack(recs ...Record) {
-	var room [4]removal // a client that settles one by one should cost no garbage
+	var room [16]removal // what is settled in small batches should cost no garbage
 	gone := room[:0]
 	if len(recs) > len(room) {
 		gone = make([]removal, 0, len(recs))

@@ -59,22 +59,36 @@ func sizeOf(entries []Entry) (bytes int64) {
 	return bytes
 }
 
-// placeAlike places entries that share their data, or one that does not.
-func (s *Store) placeAlike(places []placed, entries []Entry) {
+// placeAlike places those of an op's entries from the first given that share their data,
+// or one that does not, and returns how many they are.
+func (s *Store) placeAlike(o *op, first int) (n int) {
+	entries := o.entries[first:]
+	n = alike(entries)
 	var sh *shared
-	if n := len(entries); n > 1 {
-		sh = newShared(s.commit.seq+1, n, entries[0].size())
+	if n > 1 {
+		sh = o.newShared(s.commit.seq+1, n, entries[0].size())
 	}
-	for i := range entries {
-		places[i] = s.placeEntry(&entries[i], sh)
-		if sh != nil {
-			sh.strands[i] = places[i].strand
+	for i := range entries[:n] {
+		var before *strand // where the entry stands that is likely to be followed by this one
+		if at := first + i - n; at >= 0 {
+			before = o.placed[at].strand
+		}
+		p := s.placeEntry(&entries[i], before, sh)
+		if o.placed[first+i] = p; sh != nil {
+			sh.strands[i] = p.strand
 		}
 	}
+	return n
 }
 
-func newShared(first uint64, n int, size int64) *shared {
-	sh := &shared{first: first, size: size, n: n, left: n}
+// newShared returns a shared for n entries, of those that were made together for the op.
+func (o *op) newShared(first uint64, n int, size int64) *shared {
+	if len(o.shareds) == 0 {
+		o.shareds = make([]shared, min(len(o.entries)/n, maxSharing))
+	}
+	sh := &o.shareds[0]
+	o.shareds = o.shareds[1:]
+	sh.first, sh.size, sh.n, sh.left = first, size, n, n
 	if sh.strands = sh.few[:]; n > len(sh.few) {
 		sh.strands = make([]*strand, n)
 	}

@@ -40,8 +40,8 @@ type strand struct {
 func (st *strand) readable() bool { return len(st.recent) > 0 || st.diskFrom != 0 }
 
 // publish makes a record that has become durable readable, from memory if it
-// may.
-func (st *strand) publish(r Record) {
+// may. At most so many records follow it at once, itself included.
+func (st *strand) publish(r Record, following int) {
 	st.last = r.seq
 	st.live = st.live.plus(weigh(r.size(), r.shared != nil))
 	st.perishable = st.perishable || !r.Expires.IsZero()
@@ -53,6 +53,12 @@ func (st *strand) publish(r Record) {
 		st.diskFrom = r.seq
 		r.shared.lose()
 		return
+	}
+	if st.recent == nil {
+		if r.shared != nil {
+			following = following/r.shared.n + 1
+		}
+		st.recent = make([]Record, 0, min(following, 16))
 	}
 	st.push(r)
 }
