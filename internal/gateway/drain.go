@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"sluice/internal/gateway/meter"
 	"sluice/internal/spool"
 	"sluice/iot"
 )
@@ -22,12 +21,13 @@ type draining struct {
 	u       *uplink
 	lease   *spool.Lease
 	peer    *peer
-	meter   *meter.Meter
-	results chan sent // one per batch on its way
-	ahead   int       // batches on their way
-	max     int       // messages in a batch
-	read    int       // messages
-	window  int       // batches on their way before one must come back
+	meter   *originMeter // of what was delivered last
+	results chan sent    // one per batch on its way
+	ahead   int          // batches on their way
+	max     int          // messages in a batch
+	read    int          // messages
+	decoder iot.Decoder
+	window  int // batches on their way before one must come back
 
 	acked bool         // something was delivered
 	head  spool.Record // first of those that were not
@@ -44,7 +44,7 @@ type sent struct {
 // drainOf prepares to serve a lease. A lane in which some message is suspected
 // of being one that the hub never takes goes one message at a time.
 func (u *uplink) drainOf(lease *spool.Lease, p *peer) *draining {
-	d := &draining{u: u, lease: lease, peer: p, meter: u.g.meters.Of(p.id), max: batchMessages, window: batchesAhead}
+	d := &draining{u: u, lease: lease, peer: p, max: batchMessages, window: batchesAhead}
 	if u.faults.single(p.id) {
 		d.max, d.window = 1, 1
 	}
@@ -122,11 +122,10 @@ func (d *draining) wait(ctx context.Context, idle bool) error {
 
 // send decodes a batch and hands it to the hub.
 func (d *draining) send(recs []spool.Record) {
-	msgs := make([]iot.Message, 0, len(recs))
-	whole := recs[:0:0]
+	msgs, whole := make([]iot.Message, 0, len(recs)), recs[:0] // whose slice is the reader's
 	for _, r := range recs {
-		var m iot.Message
-		if err := m.UnmarshalBinary(r.Data); err != nil {
+		m, err := d.decoder.Decode(r.Data)
+		if err != nil {
 			d.lease.Dead(r, "unreadable")
 			d.u.g.counts.Dead.Add(1)
 			continue
@@ -167,7 +166,7 @@ func (d *draining) deliver(r sent) {
 	d.lease.Ack(r.recs...)
 	d.acked = true
 	d.u.g.counts.Delivered.Add(uint64(len(r.recs)))
-	delivered(d.meter, d.u.g.opt.Now(), r.took, r.recs, r.outputs)
+	d.delivered(r)
 }
 
 // final reports whether the same message would be refused again.

@@ -4,16 +4,8 @@ import (
 	"context"
 	"strconv"
 	"sync"
-	"time"
 
-	"sluice/internal/spool"
 	"sluice/iot"
-)
-
-// How much of an input is read from the spool at once.
-const (
-	inputRecords = 64
-	inputBytes   = 256 << 10
 )
 
 // inputs tells those who read modules' inputs that there may be new ones.
@@ -49,7 +41,7 @@ func (s *session) Inputs(deliver func(iot.Delivery)) (iot.Subscription, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	f := &inputFlow{s: s, peer: id.String(), deliver: deliver, out: map[string]held{}, more: make(chan struct{}, 1)}
+	f := &inputFlow{s: s, peer: id.String(), deliver: deliver, out: map[string]*held{}, more: make(chan struct{}, 1)}
 	f.ctx, f.cancel = context.WithCancel(s.g.life)
 	s.down.mu.Lock()
 	before := s.down.inputs
@@ -81,18 +73,8 @@ type inputFlow struct {
 	mu     sync.Mutex
 	credit int
 	serial uint64
-	out    map[string]held // delivered and not settled, by lock token
+	out    map[string]*held // delivered and not settled, by lock token
 	closed bool
-}
-
-// held is a record that the module has.
-type held struct {
-	feeder *feeder
-	rec    spool.Record
-	count  int // times delivered before
-
-	gauge *gauge    // of its origin
-	since time.Time // delivered
 }
 
 var _ iot.Subscription = (*inputFlow)(nil)
@@ -157,52 +139,42 @@ func (f *inputFlow) Close() {
 	f.cancel()
 }
 
-// take waits for credit, and uses one.
-func (f *inputFlow) take(ctx context.Context) bool {
+// take waits for credit, and uses some, max at most. It returns 0 when ctx has ended.
+func (f *inputFlow) take(ctx context.Context, max int) int {
 	for {
 		f.mu.Lock()
-		ok, left := f.credit > 0 && !f.closed, f.credit > 1
-		if ok {
-			f.credit--
-		}
+		n := min(f.credit, max)
+		f.credit -= n
+		left := f.credit > 0
 		f.mu.Unlock()
-		if ok {
+		if n > 0 {
 			if left {
 				f.signal() // others may wait
 			}
-			return true
+			return n
 		}
 		select {
 		case <-f.more:
 		case <-ctx.Done():
-			return false
+			return 0
 		}
 	}
 }
 
-// hand gives a record to the module.
-func (f *inputFlow) hand(h held) {
-	var m iot.Message
-	if err := m.UnmarshalBinary(h.rec.Data); err != nil {
-		h.feeder.lease.Dead(h.rec, "unreadable")
-		f.s.g.counts.Dead.Add(1)
-		f.Grant(1)
-		return
-	}
-	m.System.Set(iot.InputName, h.feeder.input)
-	tellHops(&m)
-	h.gauge, h.since = h.feeder.gauge(origin{m.Sender(), m.System.Get(iot.OutputName), h.rec.Priority}), time.Now()
+// lock has the module hold records, under the lock tokens returned, unless it has left.
+func (f *inputFlow) lock(some []*held) (tokens []string) {
 	f.mu.Lock()
-	closed := f.closed
-	f.serial++
-	token := strconv.FormatUint(f.serial, 36)
-	if !closed {
-		f.out[token] = h
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
 	}
-	f.mu.Unlock()
-	if !closed {
-		f.deliver(iot.Delivery{Message: m, LockToken: token, Count: h.count, Repeat: h.count > 0})
+	tokens = make([]string, len(some))
+	for i, h := range some {
+		f.serial++
+		tokens[i] = strconv.FormatUint(f.serial, 36)
+		f.out[tokens[i]] = h
 	}
+	return tokens
 }
 
 // settle ends a delivery, and reports whether there was one.
@@ -216,92 +188,14 @@ func (f *inputFlow) settle(lockToken string, outcome iot.Outcome) bool {
 	}
 	switch counts := &f.s.g.counts; outcome {
 	case iot.Complete:
-		h.feeder.lease.Ack(h.rec)
+		h.feeder.lease.Ack(*h.rec)
 		counts.DeliveredInputs.Add(1)
 		f.s.g.completed(h)
 	case iot.Reject:
-		h.feeder.lease.Dead(h.rec, "module rejected it")
+		h.feeder.lease.Dead(*h.rec, "module rejected it")
 		counts.Dead.Add(1)
 	default:
 		h.feeder.giveBack(h)
 	}
 	return true
-}
-
-// feeder reads one input, in order, as long as the flow lasts.
-type feeder struct {
-	f     *inputFlow
-	queue *spool.Queue
-	input string // its name
-	lease *spool.Lease
-
-	gauges map[origin]*gauge // the feeder's goroutine's own
-
-	mu    sync.Mutex
-	back  []held        // abandoned, to be delivered again
-	again chan struct{} // has a token when back grows; capacity 1
-}
-
-func (d *feeder) run() {
-	lease, err := d.queue.Acquire(d.f.ctx)
-	if err != nil {
-		if d.f.ctx.Err() == nil {
-			d.f.s.g.log.Error("an input cannot be read", "queue", d.queue.Name(), "err", err)
-		}
-		return
-	}
-	d.lease = lease
-	defer lease.Release(0)
-	for d.f.ctx.Err() == nil {
-		if !d.feed() {
-			select {
-			case <-lease.More():
-			case <-d.again:
-			case <-d.f.ctx.Done():
-			}
-		}
-	}
-}
-
-// feed delivers what there is, and reports whether there was anything.
-func (d *feeder) feed() (some bool) {
-	for _, h := range d.returned() {
-		if !d.f.take(d.f.ctx) {
-			return true
-		}
-		d.f.hand(h)
-		some = true
-	}
-	recs, err := d.lease.Read(inputRecords, inputBytes)
-	if err != nil {
-		d.f.s.g.log.Error("an input cannot be read", "queue", d.queue.Name(), "err", err)
-		<-d.f.ctx.Done() // trying again at once would not help
-		return true
-	}
-	for _, r := range recs {
-		if !d.f.take(d.f.ctx) {
-			return true // the lease gives back what was not delivered
-		}
-		d.f.hand(held{feeder: d, rec: r})
-	}
-	return some || len(recs) > 0
-}
-
-func (d *feeder) giveBack(h held) {
-	h.count++
-	d.mu.Lock()
-	d.back = append(d.back, h)
-	d.mu.Unlock()
-	select {
-	case d.again <- struct{}{}:
-	default:
-	}
-}
-
-func (d *feeder) returned() []held {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	back := d.back
-	d.back = nil
-	return back
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"sluice/internal/gateway/meter"
-	"sluice/internal/spool"
 	"sluice/iot"
 )
 
@@ -73,69 +72,80 @@ func outputsOf(sender iot.Identity, msgs []iot.Message) []string {
 
 // delivered counts records of one sender that the hub has acknowledged, in runs
 // that share their labels.
-func delivered(m *meter.Meter, now time.Time, took time.Duration, recs []spool.Record, outputs []string) {
-	output := func(i int) string {
-		if outputs == nil {
-			return ""
-		}
-		return outputs[i]
-	}
+func (d *draining) delivered(r sent) {
+	now, wall := time.Now(), d.u.g.opt.Now()
 	var ages [batchMessages]float64
-	for begin := 0; begin < len(recs); {
-		end, priority := begin, recs[begin].Priority
-		for end < len(recs) && end-begin < len(ages) && recs[end].Priority == priority && output(end) == output(begin) {
-			ages[end-begin] = now.Sub(recs[end].Stored).Seconds()
+	for begin := 0; begin < len(r.recs); {
+		of := r.origin(begin)
+		end := begin
+		for end < len(r.recs) && end-begin < len(ages) && r.origin(end) == of {
+			ages[end-begin] = wall.Sub(r.recs[end].Stored).Seconds()
 			end++
 		}
-		m.Add(meter.Series{Quantity: meter.MessagesSent, Peer: toUpstream, Output: output(begin), Priority: priority}, end-begin)
-		m.Observe(meter.Series{Quantity: meter.SendDuration, Peer: toUpstream, Output: output(begin)}, took.Seconds())
-		m.Observe(meter.Series{Quantity: meter.ProcessDuration, Peer: toUpstream, Priority: priority}, ages[:end-begin]...)
+		if d.meter == nil || d.meter.of != of {
+			d.meter = meterOf(d.u.g.meters.Of(d.peer.id), of, meter.Series{Peer: toUpstream})
+		}
+		d.meter.Sent(now, r.took, ages[:end-begin]...)
 		begin = end
 	}
 }
 
-// An origin is one sender of what an input gets, through one output and with one
-// priority.
+// origin is where a record comes from, but for its sender, who is one for all.
+func (r *sent) origin(i int) origin {
+	of := origin{priority: r.recs[i].Priority}
+	if r.outputs != nil {
+		of.output = r.outputs[i]
+	}
+	return of
+}
+
+// An origin is one sender of what goes to the hub or to an input, through one output and
+// with one priority.
 type origin struct {
 	from     iot.Identity
 	output   string
 	priority uint32
 }
 
-// A gauge measures what comes from an origin.
-type gauge struct {
-	sent, took, age meter.Figure
+// originMeter measures deliveries of what comes from an origin.
+type originMeter struct {
+	of origin
+	*meter.Delivery
 }
 
-// maxGauges bounds the gauges that an input has at hand: clients choose their outputs'
-// names.
-const maxGauges = 256
-
-// gauge returns what measures what comes from an origin.
-func (d *feeder) gauge(of origin) *gauge {
-	if g := d.gauges[of]; g != nil {
-		return g
-	}
-	if d.gauges == nil || len(d.gauges) == maxGauges {
-		d.gauges = map[origin]*gauge{}
-	}
-	of.output = strings.Clone(of.output) // it is a part of a message
+// meterOf makes the meter of an origin, whose names are parts of a message, for series
+// that have the other labels.
+func meterOf(m *meter.Meter, of origin, s meter.Series) *originMeter {
+	of.output = strings.Clone(of.output)
 	of.from = iot.Identity{Device: strings.Clone(of.from.Device), Module: strings.Clone(of.from.Module)}
-	m, peer := d.f.s.g.meters.Of(of.from), d.f.peer
-	g := &gauge{
-		sent: m.Figure(meter.Series{Quantity: meter.MessagesSent, Peer: peer, Output: of.output, Input: d.input, Priority: of.priority}),
-		took: m.Figure(meter.Series{Quantity: meter.SendDuration, Peer: peer, Output: of.output, Input: d.input}),
-		age:  m.Figure(meter.Series{Quantity: meter.ProcessDuration, Peer: peer, Priority: of.priority}),
+	s.Output, s.Priority = of.output, of.priority
+	return &originMeter{of, m.Delivery(s)}
+}
+
+// maxOrigins bounds the origins whose meters an input has at hand: clients choose their
+// outputs' names.
+const maxOrigins = 256
+
+// meterOf returns what measures what comes from an origin.
+func (d *feeder) meterOf(of origin) *originMeter {
+	if d.meter != nil && d.meter.of == of {
+		return d.meter // they often come in runs
 	}
-	d.gauges[of] = g
-	return g
+	if d.meter = d.meters[of]; d.meter != nil {
+		return d.meter
+	}
+	if d.meters == nil || len(d.meters) == maxOrigins {
+		d.meters = map[origin]*originMeter{}
+	}
+	d.meter = meterOf(d.f.s.g.meters.Of(of.from), of, meter.Series{Peer: d.f.peer, Input: d.input})
+	d.meters[d.meter.of] = d.meter
+	return d.meter
 }
 
 // completed counts a record that a module has taken from an input.
-func (g *Gateway) completed(h held) {
-	h.gauge.sent.Add(1)
-	h.gauge.took.Observe(time.Since(h.since).Seconds())
-	h.gauge.age.Observe(g.opt.Now().Sub(h.rec.Stored).Seconds())
+func (g *Gateway) completed(h *held) {
+	now := time.Now()
+	h.meter.Sent(now, now.Sub(h.since), g.opt.Now().Sub(h.rec.Stored).Seconds())
 }
 
 // timed counts something that is done, and measures how long it took since began.

@@ -75,8 +75,8 @@ func (b *buckets) total() (n uint64) {
 	return n
 }
 
-func (d *distribution) add(values []float64) {
-	d.turn(time.Now())
+func (d *distribution) add(now time.Time, values []float64) {
+	d.turn(now)
 	for _, v := range values {
 		d.recent.add(bucketOf(v))
 	}

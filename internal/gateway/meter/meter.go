@@ -11,7 +11,9 @@ package meter
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"sluice/iot"
 )
@@ -127,7 +129,7 @@ func (f *Figure) Observe(values ...float64) {
 	}
 	f.meter.mu.Lock()
 	defer f.meter.mu.Unlock()
-	f.find().observe(values)
+	f.find().observe(time.Now(), values)
 }
 
 // find finds the figure. The meter's mu is held.
@@ -138,7 +140,7 @@ func (f *Figure) find() *figure {
 	return f.at
 }
 
-func (f *figure) observe(values []float64) {
+func (f *figure) observe(now time.Time, values []float64) {
 	if f.dist == nil {
 		f.dist = new(distribution)
 	}
@@ -146,7 +148,7 @@ func (f *figure) observe(values []float64) {
 	for _, v := range values {
 		f.sum += v
 	}
-	f.dist.add(values)
+	f.dist.add(now, values)
 }
 
 func (m *Meter) figure(s Series) *figure {
@@ -164,6 +166,7 @@ func (m *Meter) figure(s Series) *figure {
 		m.series = map[Series]*figure{}
 	}
 	f = new(figure)
+	s.Output = strings.Clone(s.Output) // it is a part of a message
 	m.series[s] = f
 	return f
 }

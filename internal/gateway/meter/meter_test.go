@@ -78,7 +78,7 @@ func TestQuantilesAreNearTheTruth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Float64Range(1e-5, 1e5), 1, 200).Draw(t, "values")
 		d := new(distribution)
-		d.add(values)
+		d.add(time.Now(), values)
 		for i, got := range d.quantiles(Levels[:]) {
 			below := 0
 			for _, v := range values {
@@ -102,7 +102,7 @@ func TestQuantilesAreNearTheTruth(t *testing.T) {
 
 func TestStrangeMeasurementsDoNoHarm(t *testing.T) {
 	d := new(distribution)
-	d.add([]float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, 5e-324})
+	d.add(time.Now(), []float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, 5e-324})
 	for _, q := range d.quantiles(Levels[:]) {
 		if math.IsNaN(q) || math.IsInf(q, 0) {
 			t.Errorf("quantile %v", q)
