@@ -2,7 +2,6 @@ package hub
 
 import (
 	"errors"
-	"fmt"
 
 	"sluice/internal/auth"
 	"sluice/internal/hub/storage"
@@ -22,12 +21,13 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 		return
 	}
 	proof := s.Proof()
+	method := authMethod(s.Identity(), proof.Method)
 	for i := range batch {
 		if n := batch[i].Size(); n > iot.MaxMessageSize {
 			done(iot.Errorf(iot.TooLarge, "send", s.Identity(), "message of %d bytes, limit %d", n, iot.MaxMessageSize))
 			return
 		}
-		stamp(&batch[i], s.Identity(), proof)
+		stamp(&batch[i], s.Identity(), proof.Registration.GenerationID, method)
 		if model := s.Client().ModelID; model != "" {
 			batch[i].System.Set(iot.ModelID, model)
 		}
@@ -37,10 +37,10 @@ func (s *session) Send(batch []iot.Message, done func(error)) {
 	s.h.opt.Events.Append(s.Identity(), batch, func(err error) { done(sendError(s.Identity(), err)) })
 }
 
-func stamp(m *iot.Message, sender iot.Identity, proof auth.Result) {
+func stamp(m *iot.Message, sender iot.Identity, generation, method string) {
 	m.Stamp(sender)
-	m.System.Set(iot.ConnectionDeviceGenerationID, proof.Registration.GenerationID)
-	m.System.Set(iot.ConnectionAuthMethod, authMethod(sender, proof.Method))
+	m.System.Set(iot.ConnectionDeviceGenerationID, generation)
+	m.System.Set(iot.ConnectionAuthMethod, method)
 }
 
 // authMethod is the value of iothub-connection-auth-method.
@@ -52,7 +52,7 @@ func authMethod(sender iot.Identity, method auth.Method) string {
 	if method == auth.ByThumbprint || method == auth.ByCA {
 		kind, issuer = string(method), "external"
 	}
-	return fmt.Sprintf(`{"scope":%q,"type":%q,"issuer":%q}`, scope, kind, issuer)
+	return `{"scope":"` + scope + `","type":"` + kind + `","issuer":"` + issuer + `"}`
 }
 
 func sendError(id iot.Identity, err error) error {
