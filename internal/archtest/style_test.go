@@ -27,6 +27,7 @@ func TestExportedNamesAreDocumented(t *testing.T)        { apply(t, undocumented
 func TestNamesAreTheFieldsOwn(t *testing.T)              { apply(t, emptyNames) }
 func TestNothingRunsBeforeMain(t *testing.T)             { apply(t, initFunctions) }
 func TestTestsWaitForTheThingAndNotForTime(t *testing.T) { apply(t, sleeps) }
+func TestDatabasesStandOnTheDisk(t *testing.T)           { apply(t, ownDatabases) }
 
 func apply(t *testing.T, check rule) {
 	t.Helper()
@@ -178,6 +179,25 @@ func sleeps(s source) []string {
 	return wrong
 }
 
+// ownDatabases finds databases that do not stand on internal/disk.
+func ownDatabases(s source) []string {
+	if s.test || within(s.pkg(), "internal/disk") || within(s.pkg(), "internal/dbtest") {
+		return nil
+	}
+	var wrong []string
+	ast.Inspect(s.syntax, func(n ast.Node) bool {
+		call, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if pkg, ok := call.X.(*ast.Ident); ok && pkg.Name == "pebble" && call.Sel.Name == "Open" {
+			wrong = append(wrong, fmt.Sprintf("%s: a full disk ends the process that opens a database by itself. Open it with internal/disk", s.at(call.Pos())))
+		}
+		return true
+	})
+	return wrong
+}
+
 func importsPath(s source, path string) bool {
 	for _, e := range s.edges() {
 		if e.to == path {
@@ -224,6 +244,8 @@ func TestBreachesOfStyleAreFound(t *testing.T) {
 		{initFunctions, "a.go", "package a\nfunc init() {}", true},
 		{sleeps, "a_test.go", "package a\nimport \"time\"\nfunc f() { time.Sleep(1) }", true},
 		{sleeps, "a_test.go", "package a\nimport (\"time\"; \"testing/synctest\")\nfunc f() { time.Sleep(1); synctest.Wait() }", false},
+		{ownDatabases, "internal/a/a.go", "package a\nvar db, err = pebble.Open(\"\", nil)", true},
+		{ownDatabases, "internal/disk/a.go", "package a\nvar db, err = pebble.Open(\"\", nil)", false},
 	} {
 		pos := token.NewFileSet()
 		syntax, err := parser.ParseFile(pos, c.name, c.text, parser.ParseComments)

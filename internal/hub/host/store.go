@@ -97,7 +97,7 @@ func openStore(cfg *Config) (s *store, err error) {
 
 // lockAdvice says what a lock that is held means.
 func lockAdvice(err error) string {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, disk.ErrNoSpace) {
 		return ""
 	}
 	return "; does another hub run in this directory?"
