@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -269,5 +270,27 @@ func TestADirectoryWithoutItsParentIsNotMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "not-there", "db")
 	if _, err := OpenDB(dir, Config{Name: "test"}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "open test") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestEachVisitsWhatBeginsWithThePrefix(t *testing.T) {
+	db := open(t, "/db", Config{FS: vfs.NewMem()})
+	for _, key := range []string{"a", "b", "b1", "b2", "c"} {
+		set(t, db, key)
+	}
+	var got []string
+	err := Each(db, []byte("b"), func(key, _ []byte) error {
+		if got = append(got, string(key)); string(key) == "b1" {
+			return errors.New("no more")
+		}
+		return nil
+	})
+	if fmt.Sprint(got) != "[b b1]" || err == nil || !strings.Contains(err.Error(), `"b1": no more`) {
+		t.Errorf("visited %q, error %v", got, err)
+	}
+	got = nil
+	err = Each(db, []byte("b"), func(key, _ []byte) error { got = append(got, string(key)); return nil })
+	if fmt.Sprint(got) != "[b b1 b2]" || err != nil {
+		t.Errorf("visited %q, error %v", got, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"sluice/internal/disk"
 )
 
 // A ledger keeps what is known of leaves on disk: JSON under 'l' and the leaf's id.
@@ -32,19 +34,14 @@ func newLedger(db *pebble.DB) *ledger { return &ledger{db: db, more: make(chan s
 
 // load reads all leaves.
 func (g *ledger) load(each func(Leaf)) error {
-	it, err := g.db.NewIter(&pebble.IterOptions{LowerBound: []byte{ledgerPrefix}, UpperBound: []byte{ledgerPrefix + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = it.Close() }()
-	for it.First(); it.Valid(); it.Next() {
+	return disk.Each(g.db, []byte{ledgerPrefix}, func(_, value []byte) error {
 		var l Leaf
-		if err := json.Unmarshal(it.Value(), &l); err != nil {
-			return fmt.Errorf("leaf %q: %w", it.Key()[1:], err)
+		if err := json.Unmarshal(value, &l); err != nil {
+			return fmt.Errorf("leaf: %w", err)
 		}
 		each(l)
-	}
-	return it.Error()
+		return nil
+	})
 }
 
 // put notes a change.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/disk"
 	"sluice/internal/twin"
 	"sluice/iot"
 )
@@ -87,18 +88,9 @@ var prefix = []byte{0, 't'}
 
 func key(id iot.Identity) []byte { return append(prefix[:2:2], id.String()...) }
 
-func (s *Store) load() (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: []byte{0, 't' + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		id, err := iot.ParseIdentity(string(it.Key()[2:]))
+func (s *Store) load() error {
+	return disk.Each(s.db, prefix, func(key, value []byte) error {
+		id, err := iot.ParseIdentity(string(key[2:]))
 		if err != nil {
 			return err
 		}
@@ -109,8 +101,8 @@ func (s *Store) load() (err error) {
 		if len(head.Pending) > 0 {
 			s.pending[id] = true
 		}
-	}
-	return it.Error()
+		return nil
+	})
 }
 
 // Lock makes the caller the only one that changes the twin of id, until it calls

@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/disk"
 	"sluice/internal/hub/code"
 	"sluice/internal/hub/documents"
 	"sluice/internal/hub/notices"
@@ -79,18 +79,9 @@ func Open(db *pebble.DB, opt Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) load() (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{commandKey}, UpperBound: []byte{commandKey + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		id, seq, err := parseKey(it.Key())
-		if err != nil {
-			return err
-		}
-		value, err := it.ValueAndErr()
+func (s *Store) load() error {
+	return disk.Each(s.db, []byte{commandKey}, func(key, value []byte) error {
+		id, seq, err := parseKey(key)
 		if err != nil {
 			return err
 		}
@@ -100,8 +91,8 @@ func (s *Store) load() (err error) {
 		}
 		s.last = max(s.last, seq)
 		s.queue(id).add(&command{seq: seq, header: h})
-	}
-	return it.Error()
+		return nil
+	})
 }
 
 // queue returns the queue of an identity, and makes it. s.mu is held, or the

@@ -3,10 +3,9 @@
 package documents
 
 import (
-	"errors"
-
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/disk"
 	"sluice/internal/hub/storage"
 )
 
@@ -55,20 +54,6 @@ func Append(b *pebble.Batch, list storage.Batch) error {
 }
 
 // Scan implements [storage.Documents].
-func (s Store) Scan(from, to []byte, visit func(key, value []byte) (more bool, err error)) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		if more, err := visit(it.Key(), value); err != nil || !more {
-			return err
-		}
-	}
-	return it.Error()
+func (s Store) Scan(from, to []byte, visit func(key, value []byte) (more bool, err error)) error {
+	return disk.Scan(s.db, from, to, visit)
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sluice/internal/disk"
 	"sluice/internal/hub/storage"
 	"sluice/internal/sas"
 	"sluice/iot"
@@ -87,7 +87,7 @@ func keyOf(id iot.Identity) []byte {
 }
 
 func (s *Store) load() error {
-	err := s.scan(identityKey, func(_, value []byte) error {
+	err := disk.Each(s.db, []byte{identityKey}, func(_, value []byte) error {
 		e := new(storage.Entry)
 		if err := json.Unmarshal(value, e); err != nil {
 			return err
@@ -99,31 +99,12 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	return s.scan(policyKey, func(_, value []byte) error {
+	return disk.Each(s.db, []byte{policyKey}, func(_, value []byte) error {
 		var p storage.Policy
 		err := json.Unmarshal(value, &p)
 		s.policies[p.Name] = p
 		return err
 	})
-}
-
-// scan visits all keys of one kind, in order.
-func (s *Store) scan(kind byte, visit func(key, value []byte) error) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		if err := visit(it.Key(), value); err != nil {
-			return fmt.Errorf("key %q: %w", it.Key(), err)
-		}
-	}
-	return it.Error()
 }
 
 // addPolicies makes the policies that are missing, with new keys.
