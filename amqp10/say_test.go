@@ -81,7 +81,9 @@ func TestLinksThatCannotBeSaidAreNotAttached(t *testing.T) {
 						t.Fatal("attached")
 					}
 				}
-				if _, err := s.AttachSender(t.Context(), SenderConfig{}); err == nil || accepted.Err() == nil {
+				_, err := s.AttachSender(t.Context(), SenderConfig{})
+				synctest.Wait()
+				if err == nil || accepted.Err() == nil {
 					t.Errorf("AttachSender = %v, accepted: %v", err, accepted.Err())
 				}
 			})

@@ -70,6 +70,7 @@ func scripted(t *testing.T, s *Server, h Handler, f func(p *script)) {
 	})
 }
 
+// newScript is for a bubble.
 func newScript(t testing.TB, s *Server, h Handler) *script {
 	ours, theirs := net.Pipe()
 	if s.Open == nil {
@@ -150,7 +151,8 @@ func (p *script) read() ([]byte, error) {
 }
 
 // want reads one frame for each text and checks that it is in there. Flows
-// come when they are due, and are passed over unless they are wanted.
+// come when they are due, and are passed over unless they are wanted. When it
+// returns the server has done all that it does without hearing more.
 func (p *script) want(texts ...string) {
 	p.t.Helper()
 	for _, text := range texts {
@@ -162,6 +164,7 @@ func (p *script) want(texts ...string) {
 			p.t.Fatalf("got  %s\nwant %s\n%s", got, text, p.log.String())
 		}
 	}
+	synctest.Wait()
 }
 
 // wantBeyondHeartbeats is want of a frame that heartbeats may precede.
