@@ -52,7 +52,6 @@ for round in $(seq "$ROUNDS"); do
 	echo "uplink: round $round of $ROUNDS, up" >&2
 	measure up
 	drained
-	hub_before=$(processor "$hub_pid")
 	kill "$hub_pid"
 	wait "$hub_pid" 2>/dev/null || true
 	echo "uplink: round $round of $ROUNDS, cut" >&2
