@@ -165,14 +165,16 @@ func sleeps(s source) []string {
 	if !s.test || strings.HasSuffix(s.path, "bench_test.go") || importsPath(s, "testing/synctest") {
 		return nil
 	}
-	var wrong []string
+	return uses(s, "time", "Sleep", "a test that sleeps is slow when it is right and wrong when the machine is slow. Wait for the thing itself, with a deadline, or use testing/synctest")
+}
+
+// uses finds where a package's function is named, and says why it should not be.
+func uses(s source, pkg, name, why string) (wrong []string) {
 	ast.Inspect(s.syntax, func(n ast.Node) bool {
-		call, ok := n.(*ast.SelectorExpr)
-		if !ok {
-			return true
-		}
-		if pkg, ok := call.X.(*ast.Ident); ok && pkg.Name == "time" && call.Sel.Name == "Sleep" {
-			wrong = append(wrong, fmt.Sprintf("%s: a test that sleeps is slow when it is right and wrong when the machine is slow. Wait for the thing itself, with a deadline, or use testing/synctest", s.at(call.Pos())))
+		if at, ok := n.(*ast.SelectorExpr); ok && at.Sel.Name == name {
+			if of, ok := at.X.(*ast.Ident); ok && of.Name == pkg {
+				wrong = append(wrong, fmt.Sprintf("%s: %s", s.at(at.Pos()), why))
+			}
 		}
 		return true
 	})
@@ -184,18 +186,7 @@ func ownDatabases(s source) []string {
 	if s.test || within(s.pkg(), "internal/disk") || within(s.pkg(), "internal/dbtest") {
 		return nil
 	}
-	var wrong []string
-	ast.Inspect(s.syntax, func(n ast.Node) bool {
-		call, ok := n.(*ast.SelectorExpr)
-		if !ok {
-			return true
-		}
-		if pkg, ok := call.X.(*ast.Ident); ok && pkg.Name == "pebble" && call.Sel.Name == "Open" {
-			wrong = append(wrong, fmt.Sprintf("%s: a full disk ends the process that opens a database by itself. Open it with internal/disk", s.at(call.Pos())))
-		}
-		return true
-	})
-	return wrong
+	return uses(s, "pebble", "Open", "a full disk ends the process that opens a database by itself. Open it with internal/disk")
 }
 
 func importsPath(s source, path string) bool {
