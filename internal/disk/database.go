@@ -52,7 +52,9 @@ func (fs *FS) Database(dir, name string, log *slog.Logger, opt *pebble.Options) 
 	if e := failure.Load(); e != nil {
 		return nil, e
 	}
-	fs.opened.Store(err == nil)
+	if err == nil && !fs.ready() {
+		return nil, ErrNoSpace // a write was given up meanwhile
+	}
 	return db, err
 }
 

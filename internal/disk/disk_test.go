@@ -163,6 +163,22 @@ func TestF1_OpeningOnAFullDiskGivesUp(t *testing.T) {
 	}
 }
 
+// Opening is given up or done, whatever happens at once: a database that is open was not
+// given up, and what it cannot survive is told.
+func TestF1_WhatIsGivenUpIsNotOpen(t *testing.T) {
+	long := time.Now().Add(-time.Hour)
+	done := New(vfs.NewMem(), Options{})
+	done.want = long
+	if !done.ready() || done.starve() || done.isStarved() {
+		t.Error("an open database was given up")
+	}
+	givenUp := New(vfs.NewMem(), Options{})
+	givenUp.want = long
+	if !givenUp.starve() || givenUp.ready() || !givenUp.starve() {
+		t.Error("what was given up is open")
+	}
+}
+
 // After a failed fsync nothing is good any more: the owner is told once, and Close
 // does not wait for what is stuck behind it.
 func TestF3_AFailedSyncIsFinal(t *testing.T) {

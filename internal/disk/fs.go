@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,11 +35,11 @@ type FS struct {
 	vfs.FS
 	opt Options
 
-	opened  atomic.Bool   // a database is open: writes wait for space
-	starved chan struct{} // closed when there was no space to open one
+	starved chan struct{} // closed when there was no space to open a database
 
-	mu   sync.Mutex
-	want time.Time // when opening first found no space; zero if it never did
+	mu     sync.Mutex
+	opened bool      // a database is open: writes wait for space, and starved stays open
+	want   time.Time // when opening first found no space; zero if it never did
 }
 
 // New returns an FS over another. With the operating system's below, it sees to
@@ -77,7 +76,7 @@ func (fs *FS) attempt(name string, f func() error) error {
 			return err
 		}
 		fs.opt.Full()
-		if isTable(name) && waited >= tablePatience || !fs.opened.Load() && fs.starve() {
+		if isTable(name) && waited >= tablePatience || fs.starve() {
 			return err
 		}
 		select {
@@ -89,11 +88,23 @@ func (fs *FS) attempt(name string, f func() error) error {
 	}
 }
 
-// starve reports whether opening has waited for space long enough.
+// ready notes that a database is open, unless opening was given up, and reports whether
+// it is.
+func (fs *FS) ready() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.opened = !fs.isStarved()
+	return fs.opened
+}
+
+// starve reports whether a database is being opened that has waited for space long
+// enough.
 func (fs *FS) starve() bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	switch now := time.Now(); {
+	case fs.opened:
+		return false
 	case fs.want.IsZero():
 		fs.want = now
 		return false

@@ -73,6 +73,15 @@ func appendFrom(b *testing.B, s *Store, senders, n int) {
 	group.Wait()
 }
 
+// telemetry is a payload that compresses by half, as telemetry does.
+func telemetry(rng *rand.Rand) []byte {
+	data := make([]byte, payload)
+	for i := range payload / 2 {
+		data[i] = byte(rng.Uint32())
+	}
+	return data
+}
+
 // fill makes a backlog of n records in 100 lanes.
 func fill(b testing.TB, s *Store, queue string, n int) {
 	b.Helper()
@@ -80,11 +89,7 @@ func fill(b testing.TB, s *Store, queue string, n int) {
 	for sent := 0; sent < n; {
 		var entries []Entry
 		for range min(1000, n-sent) {
-			data := make([]byte, payload)
-			for i := 0; i < payload/2; i++ { // compressible by half, as telemetry is
-				data[i] = byte(rng.Uint32())
-			}
-			entries = append(entries, Entry{Queue: queue, Lane: fmt.Sprintf("device-%02d", sent%100), Data: data})
+			entries = append(entries, Entry{Queue: queue, Lane: fmt.Sprintf("device-%02d", sent%100), Data: telemetry(rng)})
 			sent++
 		}
 		put(b, s, entries...)
@@ -173,10 +178,7 @@ func fillShared(b testing.TB, s *Store, n int) {
 	for sent := 0; sent < n; {
 		var entries []Entry
 		for range min(1000, n-sent) {
-			data := make([]byte, payload)
-			for i := 0; i < payload/2; i++ {
-				data[i] = byte(rng.Uint32())
-			}
+			data := telemetry(rng)
 			entries = append(entries, Entry{Queue: "$upstream", Lane: fmt.Sprintf("device-%02d", sent/16%16), Data: data},
 				Entry{Queue: "modules/filter/inputs/a", Data: data}, Entry{Queue: "modules/filter/inputs/b", Data: data})
 			sent++
