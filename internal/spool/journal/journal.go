@@ -1,58 +1,117 @@
-// Package journal keeps blocks in files, each durable when Append returns, until they
-// are of no more use.
 package journal
 
 import (
-	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"sluice/internal/disk"
 )
 
-// Header is the room that a block given to Append has in front for the journal's own
-// use, in bytes.
-const Header = 24
-
 // Options are what a journal may be told.
 type Options struct {
-	SegmentBytes int64 // what a segment's file has room for beforehand; 0: 16 MiB
+	SegmentBytes int64 // length that a segment's file is given beforehand; 0: 16 MiB
 }
 
-// A Journal is blocks in segments.
-type Journal struct{}
+// A Journal is blocks in segments; see the package.
+type Journal struct {
+	fs  *disk.FS
+	dir string
+	opt Options
 
-var errNotYet = errors.New("journal: not yet")
+	current atomic.Pointer[segment] // replaced with making locked
+	failed  error                   // Append's first error; of its goroutine
 
-// Open opens the journal in dir.
-func Open(fs *disk.FS, dir string, applied uint64, opt Options, replay func(block []byte) error) (*Journal, error) {
-	return nil, errNotYet
+	making sync.Mutex // locked by who makes the next segment, or puts it in its place
+
+	mu        sync.Mutex
+	next      *segment // made ahead
+	old       []stored // segments that were written, in order
+	spares    []stored
+	lastSpare uint64 // number in the last spare's name
 }
 
-// Append writes a block and syncs it.
-func (j *Journal) Append(block []byte) error { return errNotYet }
+// Append writes a block and makes it durable. Its first [Header] bytes are the journal's
+// to write; its content, which may be empty and has at most [MaxContent] bytes, is what
+// follows.
+//
+// After an error whether the block is in the journal is unknown, and nothing more is
+// appended: every later Append returns that error. One goroutine at a time may call
+// Append and Rotate.
+func (j *Journal) Append(block []byte) error {
+	if j.failed == nil {
+		j.failed = j.append(block)
+	}
+	return j.failed
+}
+
+func (j *Journal) append(block []byte) error {
+	switch {
+	case len(block) < Header:
+		return errNoRoom
+	case len(block) > Header+MaxContent:
+		return errTooLarge
+	}
+	s := j.current.Load()
+	if err := s.append(block); err != nil {
+		return fmt.Errorf("journal: append to segment %d: %w", s.number, err)
+	}
+	return nil
+}
 
 // Segment returns the number of the segment being written.
-func (j *Journal) Segment() uint64 { return 0 }
+func (j *Journal) Segment() uint64 { return j.current.Load().number }
 
-// Size returns how many bytes were written to it.
-func (j *Journal) Size() int64 { return 0 }
+// Size returns how many bytes the segment being written has, with what the journal adds.
+func (j *Journal) Size() int64 { return j.current.Load().size.Load() }
 
-// Rotate begins the next segment.
-func (j *Journal) Rotate() error { return errNotYet }
-
-// Release gives up segments up to and with a number.
-func (j *Journal) Release(upto uint64) error { return errNotYet }
-
-// Bytes returns what the files take on disk.
-func (j *Journal) Bytes() int64 { return 0 }
-
-// Close closes the files, and keeps them.
-func (j *Journal) Close() error { return errNotYet }
-
-// A DamagedError says that blocks which were durable cannot be read.
-type DamagedError struct {
-	File   string
-	Offset int64
-	Reason string
+// Rotate makes what is appended from now on go to the next segment. It is fast if
+// [Journal.Release] has made that ahead. When it fails, and Append has not, the journal
+// goes on with the segment that it has. It is called by the goroutine that calls Append.
+func (j *Journal) Rotate() error {
+	if j.failed != nil {
+		return j.failed
+	}
+	j.making.Lock()
+	defer j.making.Unlock()
+	if err := j.ready(); err != nil {
+		return fmt.Errorf("journal: begin segment %d: %w", j.Segment()+1, err)
+	}
+	last := j.current.Load()
+	j.mu.Lock()
+	j.old = append(j.old, last.old(segmentName(last.number)))
+	j.current.Store(j.next)
+	j.next = nil
+	j.mu.Unlock()
+	_ = last.file.Close() // all that is in it is durable
+	return nil
 }
 
-func (e *DamagedError) Error() string { return "journal: " + e.File + " is damaged: " + e.Reason }
+// Bytes returns what the journal's files take on disk.
+func (j *Journal) Bytes() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.current.Load().bytes()
+	if j.next != nil {
+		n += j.next.bytes()
+	}
+	for _, files := range [][]stored{j.old, j.spares} {
+		for _, f := range files {
+			n += f.length
+		}
+	}
+	return n
+}
+
+// Close closes the files, and keeps them. Nothing may be appended after it.
+func (j *Journal) Close() error {
+	j.failed = errClosed
+	err := j.current.Load().file.Close()
+	if j.next != nil {
+		_ = j.next.file.Close() // it has nothing that is missed
+	}
+	if err != nil {
+		return fmt.Errorf("journal: close: %w", err)
+	}
+	return nil
+}
