@@ -11,8 +11,8 @@
 // number, and gives the blocks of all segments above to its caller, in order.
 //
 // What Append returned nil for survives kill -9 and a power cut and comes back exactly
-// once. The last block of the segment that was being written may come back too, or not,
-// if its Append had not returned or returned an error.
+// once. One whose Append had not returned, or returned an error, may come back too, behind
+// all others of its time, or not; if it came back once it does so every time.
 //
 // A block is wholly there or not at all. The one that was being written when the power
 // went is torn, and ends its segment. As a block is written when the one before is

@@ -125,9 +125,27 @@ func (j *Journal) replay(segments []stored, first uint64, visit func([]byte) err
 		if err != nil {
 			return err
 		}
+		if err := j.settle(*f); err != nil {
+			return err
+		}
 		f.written = max(f.written, end)
 	}
 	return nil
+}
+
+// settle makes durable what was read of a segment: its last block may have been read
+// from the memory of the system, and must not be gone after the next power cut when it
+// has been replayed once.
+func (j *Journal) settle(f stored) error {
+	file, err := j.fs.OpenReadWrite(j.path(f.name), category)
+	if err != nil {
+		return err
+	}
+	err = file.Sync()
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // tidy makes spares of segments that are of no more use, and removes what is too many.

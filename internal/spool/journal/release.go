@@ -106,7 +106,7 @@ func (j *Journal) fillSpare() error {
 	if !ok {
 		f = stored{name: j.newSpareName()}
 	}
-	if f.written < j.opt.SegmentBytes {
+	if f.length == 0 || f.written < f.length {
 		if err := j.fill(&f); err != nil {
 			return err
 		}
