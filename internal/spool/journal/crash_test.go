@@ -13,7 +13,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "seed of the randomized tests; 0: a new one each time")
-	seeds = flag.Int("seeds", 300, "seeds of the power-cut tests")
+	seeds = flag.Int("seeds", 200, "seeds of the power-cut tests")
 )
 
 // An entry is a block that a journal's owner knows of.
@@ -130,7 +130,7 @@ func numbers(contents []string) string {
 func (w *world) append() {
 	w.t.Helper()
 	w.n++
-	length := [...]int{0, 10, 300, 5000, 20000}[w.rng.IntN(5)]
+	length := [...]int{0, 10, 300, 5000, 12000}[w.rng.IntN(5)]
 	content := fmt.Sprintf("%d-%d %s", w.n, w.rng.Uint32(), strings.Repeat("x", w.rng.IntN(length+1)))
 	e := entry{w.j.Segment(), content}
 	w.book.pending = &e
@@ -218,7 +218,7 @@ func TestD4_PowerCutWithSomeUnsyncedDataKept(t *testing.T) {
 	for i := range *seeds {
 		n := first + uint64(i)
 		chance := rand.New(rand.NewPCG(n, 3))
-		w := newWorld(t, n, vfs.NewCrashableMem(), func() bool { return chance.IntN(20) == 0 })
+		w := newWorld(t, n, vfs.NewCrashableMem(), func() bool { return chance.IntN(30) == 0 })
 		w.script(30)
 		for _, c := range w.cuts {
 			c.verify(t, n, never)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
 
@@ -92,13 +93,19 @@ func (f *spyFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
+// Preallocate gives a fresh file its length, through another handle, as a write through
+// this one would go on behind it.
 func (f *spyFile) Preallocate(offset, length int64) error {
 	info, err := f.Stat()
-	if err != nil || !f.fs.long || info.Size() >= offset+length {
+	if err != nil || !f.fs.long || info.Size() > 0 {
 		return err
 	}
-	_, err = f.File.WriteAt(make([]byte, offset+length-info.Size()), info.Size())
-	return err
+	g, err := f.fs.FS.OpenReadWrite(f.name, category)
+	if err != nil {
+		return err
+	}
+	_, err = g.Write(make([]byte, offset+length))
+	return errors.Join(err, g.Close())
 }
 
 func (f *spyFile) Sync() error {
