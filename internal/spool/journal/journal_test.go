@@ -195,7 +195,8 @@ func TestADirectoryWithoutItsParentIsNotMade(t *testing.T) {
 	}
 }
 
-// Files are used again, and no more of them are kept than are needed.
+// Files are used again, and no more of them are kept than are needed, also of those that
+// a process before left.
 func TestReleasedSegmentsAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	fs := over(vfs.NewMem())
@@ -206,11 +207,27 @@ func TestReleasedSegmentsAreUsedAgain(t *testing.T) {
 		do(t, j.Rotate())
 		if i%5 == 4 {
 			do(t, j.Release(j.Segment()-1))
+			onDisk(t, fs, j, 1+maxSpares)
+		}
+		if i%7 == 6 {
+			shut(t, j)
+			j, _ = open(t, fs, j.Segment()-uint64(i%2)-1)
 		}
 	}
+	put(t, j, "last")
+	do(t, j.Release(j.Segment()+100)) // never the one being written
+	onDisk(t, fs, j, 1+maxSpares)
+	shut(t, j)
+	_, got := open(t, fs, j.Segment()-1)
+	same(t, got, "last")
+}
+
+// onDisk wants no more files than that, and that Bytes counts them.
+func onDisk(t testing.TB, fs vfs.FS, j *Journal, most int) {
+	t.Helper()
 	names, err := fs.List(dir)
 	do(t, err)
-	if len(names) > 1+maxSpares {
+	if len(names) > most {
 		t.Errorf("files %v", names)
 	}
 	var sum int64
@@ -220,13 +237,88 @@ func TestReleasedSegmentsAreUsedAgain(t *testing.T) {
 		sum += info.Size()
 	}
 	if n := j.Bytes(); n != sum {
-		t.Errorf("%d bytes, says %d", sum, n)
+		t.Errorf("%d bytes in %v, says %d", sum, names, n)
 	}
-	put(t, j, "last")
-	do(t, j.Release(j.Segment()+100)) // never the one being written
+}
+
+func TestSparesThatAreTooManyAreRemoved(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	do(t, mem.MkdirAll(dir, 0o700))
+	for n := range uint64(9) {
+		f, err := mem.Create(dir+"/"+spareName(n), category)
+		do(t, err)
+		_, err = f.Write(make([]byte, small))
+		do(t, errors.Join(err, f.Close()))
+	}
+	j, _ := open(t, over(mem), 0)
+	onDisk(t, mem, j, 1+maxSpares)
+	for range 9 { // those made now have names of their own
+		do(t, j.Rotate())
+		do(t, j.Rotate())
+		do(t, j.Release(j.Segment()-1))
+		onDisk(t, mem, j, 1+maxSpares)
+	}
 	shut(t, j)
-	_, got := open(t, fs, j.Segment()-1)
-	same(t, got, "last")
+}
+
+// What is made ahead was written from its start to its end, once in a file's life.
+func TestAFreshFileIsFilledOnce(t *testing.T) {
+	t.Parallel()
+	filled := 0
+	spy := &spyFS{FS: vfs.NewMem(), long: true}
+	spy.set(func(op, name string) error {
+		if op == "write" {
+			filled++
+		}
+		return nil
+	})
+	j, _ := open(t, over(spy), 0)
+	for round := range 6 {
+		filled = 0
+		do(t, j.Release(j.Segment()-1))
+		if got, want := filled > 2, round < 2; got != want { // a file's first bytes are written twice
+			t.Errorf("round %d: filled is %v", round, got)
+		}
+		if j.next.written != small || j.next.length != small {
+			t.Errorf("round %d: %d of %d bytes written", round, j.next.written, j.next.length)
+		}
+		do(t, j.Rotate())
+		if round%2 == 1 {
+			shut(t, j)
+			j, _ = open(t, over(spy), j.Segment()-1)
+		}
+	}
+	shut(t, j)
+}
+
+// A file does not get a new name before its old one is gone for good.
+func TestDirectoryIsSyncedBeforeAFileIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	spy := &spyFS{FS: vfs.NewMem()}
+	renamed := false
+	spy.set(func(op, name string) error {
+		switch {
+		case op == "rename":
+			renamed = true
+		case op == "sync" && name == dir:
+			renamed = false
+		case op == "open" && renamed:
+			return fmt.Errorf("%s is used", name)
+		}
+		return nil
+	})
+	j, _ := open(t, over(spy), 0)
+	for range 10 {
+		put(t, j, "x")
+		do(t, j.Rotate())
+		do(t, j.Release(j.Segment()-1))
+		do(t, j.Rotate())
+		put(t, j, "y")
+		shut(t, j)
+		j, _ = open(t, over(spy), j.Segment())
+	}
+	shut(t, j)
 }
 
 // A file that has grown far is not kept.

@@ -149,7 +149,6 @@ func (j *Journal) settle(f stored) error {
 }
 
 // tidy makes spares of segments that are of no more use, and removes what is too many.
-// That becomes durable with the next segment's name.
 func (j *Journal) tidy(useless []stored) error {
 	for len(j.spares) > maxSpares {
 		f, _ := j.takeSpare()
@@ -162,5 +161,8 @@ func (j *Journal) tidy(useless []stored) error {
 			return err
 		}
 	}
-	return nil
+	if len(useless) == 0 {
+		return nil
+	}
+	return j.fs.SyncDir(j.dir)
 }

@@ -102,14 +102,12 @@ func (r *reader) search(h head, from int64) (int64, error) {
 			return 0, err
 		}
 		i := int64(bytes.Index(b, h.salt[:]))
-		switch {
-		case i < 0:
+		if i < 0 {
 			from += n // a salt at an aligned offset does not go beyond it
 			continue
-		case i%align == 0:
-			if _, ok, err := r.block(h, from+i); ok || err != nil {
-				return from + i, err
-			}
+		}
+		if _, ok, err := r.block(h, from+i); ok || err != nil {
+			return from + i, err
 		}
 		from = aligned(from + i + 1)
 	}

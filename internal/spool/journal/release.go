@@ -63,7 +63,8 @@ func (j *Journal) oldest(upto uint64) (f stored, ok bool) {
 	return j.old[0], true
 }
 
-// retire makes a spare of a file, if it is not too many or too large for one.
+// retire makes a spare of a file, if it is not too many or too large for one. The
+// directory is synced before the file is used again: it must not have its old name, too.
 func (j *Journal) retire(f stored) error {
 	if f.length > 2*j.opt.SegmentBytes || j.spareCount() >= maxSpares {
 		return j.fs.Remove(j.path(f.name))
