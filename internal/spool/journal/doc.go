@@ -26,7 +26,9 @@
 // where it is on disk, nor that a part of it was never written. Files have their length
 // before they are written; a fresh one that [Journal.Release] makes ahead is filled with
 // zeros too; and then they are used again and again. So the background goroutine that
-// calls Release should do so once at the start, with the number that Open was given.
+// calls Release should do so once at the start, with the number that Open was given; and
+// it pays to Rotate when that has returned for the first time, as the segment that Open
+// begins in a fresh directory is not filled: nobody is to wait for that.
 // Rotate takes what is made ahead, and does no I/O then but to close a file.
 //
 // On a full disk, writes wait for space as [sluice/internal/disk] says.
