@@ -34,12 +34,23 @@ type transport struct {
 	data []byte // what was read and not consumed; aliases buf or peek
 	buf  *buffer
 	peek [64]byte
+
+	poll  func(fd uintptr) // finds out whether it takes, without blocking
+	takes bool
 }
 
 func (t *transport) init(nc net.Conn) {
 	t.Conn = nc
 	t.raw = rawConn(nc)
 	t.read = t.tryRead
+	t.poll = func(fd uintptr) { t.takes = pollSocket(fd) }
+}
+
+// writable reports whether the socket surely takes a little without blocking. One
+// goroutine at a time may ask.
+func (t *transport) writable() bool {
+	t.takes = false
+	return t.raw != nil && t.raw.Control(t.poll) == nil && t.takes
 }
 
 // Read reads, below TLS no further than to the end of a record, so that between

@@ -13,3 +13,5 @@ func rawConn(net.Conn) syscall.RawConn { return nil }
 func readSocket(uintptr, []byte) (int, bool, error) {
 	return 0, false, errors.ErrUnsupported
 }
+
+func pollSocket(uintptr) bool { return false }

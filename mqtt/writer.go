@@ -102,13 +102,26 @@ func (c *Conn) setWriteDeadline(t time.Time) {
 	}
 }
 
-// uncork lets the writer have what the reader queued.
+// uncork lets leave what the reader queued. If that is little and will not block, the
+// reader writes it itself, once: to wake a writer takes longer than the write.
 func (c *Conn) uncork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.corked = false
+	if !c.out.writing && !c.closing && c.out.isLittle() && !c.readyDue() && c.under.writable() {
+		c.out.writing = true
+		buf, written := c.out.buf, c.out.written
+		c.out.buf, c.out.written = nil, nil
+		c.unlocked(func() error { return c.writeBuffer(buf, written) })
+		c.out.writing = false
+		c.room.Broadcast()
+	}
 	c.wakeWriter()
 }
+
+// isLittle reports whether there is something to write that a socket which takes
+// anything takes whole.
+func (o *outbound) isLittle() bool { return len(o.buf) > 0 && len(o.buf) <= 1<<10 }
 
 // reply queues an answer to the client. One that asks and does not read is not
 // read from either, until it does or the write deadline ends it.
