@@ -38,6 +38,7 @@ type graveyard struct {
 
 	mu      sync.Mutex
 	graves  []grave // by seq
+	fresh   map[uint64]*DeadLetter // those that the database may not have yet
 	bytes   int64
 	dropped uint64
 }
@@ -45,6 +46,11 @@ type graveyard struct {
 type grave struct {
 	seq  uint64
 	size int64
+}
+
+func (g *graveyard) init(opt Options) {
+	g.maxLetters, g.maxBytes = opt.MaxDead, opt.MaxDeadBytes
+	g.fresh = make(map[uint64]*DeadLetter)
 }
 
 // DeadLetters returns up to max dead letters with their data, by Seq, beginning
@@ -94,7 +100,7 @@ func (s *Store) Bury(seqs ...uint64) error {
 func (s *Store) do(o *op) error {
 	wait := make(chan error, 1)
 	o.done = func(err error) { wait <- err }
-	s.inbox.append(o)
+	s.submit(o)
 	return <-wait
 }
 
@@ -103,6 +109,9 @@ func (s *Store) deadLetter(seq uint64) (letter DeadLetter, err error) {
 	defer s.reading.RUnlock()
 	if s.closed {
 		return letter, ErrClosed
+	}
+	if fresh, ok := s.dead.isFresh(seq); ok {
+		return fresh, nil
 	}
 	key := seqKey(keyDead, seq)
 	err = s.get(key, func(value []byte) (err error) {
@@ -161,12 +170,32 @@ func (g *graveyard) has(seqs []uint64) bool {
 	return true
 }
 
-// add stores a letter.
-func (g *graveyard) add(b *pebble.Batch, letter *DeadLetter) {
-	key := seqKey(keyDead, letter.Seq)
-	_ = b.Set(key, appendLetter(nil, key, letter), nil)
-	_ = b.Set(seqKey(keyData, letter.Seq), letter.Data, nil)
-	g.dig(letter.Seq, int64(len(letter.Data))+Overhead)
+func (l *DeadLetter) size() int64 { return int64(len(l.Data)) + Overhead }
+
+// add takes a letter in that the database does not have yet.
+func (g *graveyard) add(letter *DeadLetter) {
+	g.dig(letter.Seq, letter.size())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fresh[letter.Seq] = letter
+}
+
+func (g *graveyard) isFresh(seq uint64) (letter DeadLetter, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.fresh[seq]; l != nil {
+		return *l, true
+	}
+	return letter, false
+}
+
+// settle notes that the database has letters.
+func (g *graveyard) settle(letters []*DeadLetter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range letters {
+		delete(g.fresh, l.Seq)
+	}
 }
 
 func (g *graveyard) dig(seq uint64, size int64) {
@@ -179,34 +208,35 @@ func (g *graveyard) dig(seq uint64, size int64) {
 	g.bytes += size
 }
 
-// remove takes letters out that has found.
-func (g *graveyard) remove(b *pebble.Batch, seq uint64) {
+// remove takes a letter out, and reports whether it was there.
+func (g *graveyard) remove(seq uint64) bool {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	i := g.find(seq)
 	if i == len(g.graves) || g.graves[i].seq != seq {
-		g.mu.Unlock()
-		return // named twice in one call
+		return false // named twice in one call
 	}
 	g.bytes -= g.graves[i].size
 	g.graves = append(g.graves[:i], g.graves[i+1:]...)
-	g.mu.Unlock()
-	_ = b.Delete(seqKey(keyDead, seq), nil)
-	_ = b.Delete(seqKey(keyData, seq), nil)
+	delete(g.fresh, seq)
+	return true
 }
 
-// trim gives up the oldest letters above the limits.
-func (g *graveyard) trim(b *pebble.Batch) {
-	for {
-		g.mu.Lock()
-		over := len(g.graves) > g.maxLetters || g.bytes > g.maxBytes
-		if !over {
-			g.mu.Unlock()
-			return
-		}
-		oldest := g.graves[0].seq
-		g.dropped++
-		g.mu.Unlock()
-		g.remove(b, oldest)
+// over returns the oldest letter when there are more than the limits allow.
+func (g *graveyard) over() (oldest uint64, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.graves) <= g.maxLetters && g.bytes <= g.maxBytes {
+		return 0, false
+	}
+	g.dropped++
+	return g.graves[0].seq, true
+}
+
+// trim gives up the oldest dead letters above the limits.
+func (s *Store) trim() {
+	for oldest, over := s.dead.over(); over; oldest, over = s.dead.over() {
+		s.unbury(oldest)
 	}
 }
 

@@ -26,13 +26,13 @@ func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := []byte("sluice-spool 3\n")
+	newer := []byte("sluice-spool 4\n")
 	if err := os.WriteFile(file, newer, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var format *FormatError
 	for range 2 {
-		if _, err := open(); !errors.As(err, &format) || format.Have != "sluice-spool 3" {
+		if _, err := open(); !errors.As(err, &format) || format.Have != "sluice-spool 4" {
 			t.Fatalf("of a newer program: %v", err)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 // formatLine is what the FORMAT file says. It changes with anything in the
 // package comment's drawing, and with Pebble's own format.
-const formatLine = "sluice-spool 2"
+const formatLine = "sluice-spool 3"
 
 // formerLine is what it says in a store whose records share no data. Such a store
 // is one of the present format as soon as the file says so.
@@ -25,7 +25,7 @@ const formerLine = "sluice-spool 1"
 // residents are the names that a spool's directory may hold.
 var residents = map[string]bool{
 	"FORMAT": true, "FORMAT.new": true, "LOCK": true, "OWNER": true, "BALLAST": true,
-	"db": true, "lost+found": true,
+	"db": true, "journal": true, "lost+found": true,
 }
 
 // A home is a spool's directory.

@@ -16,6 +16,7 @@ type op struct {
 	undead   []uint64 // dead letters to remove
 	purge    *Queue
 	swept    *swept
+	settle   settling
 	done     func(error) // nil for removals
 	bytes    int64       // of entries
 
@@ -24,6 +25,19 @@ type op struct {
 	shareds []shared // to be used
 	purged  uint64
 }
+
+// alone reports whether the op is to be alone in its commit: it is about what was
+// committed before.
+func (o *op) alone() bool { return o.purge != nil || o.settle != settleNot }
+
+// A settling asks for a checkpoint.
+type settling uint8
+
+const (
+	settleNot  settling = iota
+	settleSoon          // begin one, unless one is under way
+	settleNow           // and wait for it: nothing but the database has anything then
+)
 
 // An inbox holds what the writer has not taken yet.
 type inbox struct {
@@ -55,8 +69,16 @@ func raise(c chan struct{}) {
 	}
 }
 
-// append waits for room and queues o. When closed it calls done at once.
-func (in *inbox) append(o *op) {
+// submit gives an op to the writer.
+func (s *Store) submit(o *op) {
+	if s.inbox.append(o) {
+		raise(s.inbox.now)
+	}
+}
+
+// append waits for room and queues o, for somebody to write it. When closed it calls
+// done at once, and returns false.
+func (in *inbox) append(o *op) bool {
 	in.mu.Lock()
 	for in.closed == nil && in.bytes > 0 && in.bytes+o.bytes > in.max {
 		in.room.Wait()
@@ -64,12 +86,12 @@ func (in *inbox) append(o *op) {
 	if err := in.closed; err != nil {
 		in.mu.Unlock()
 		o.done(err)
-		return
+		return false
 	}
 	in.bytes += o.bytes
 	in.ops = append(in.ops, o)
 	in.mu.Unlock()
-	raise(in.now)
+	return true
 }
 
 // remove queues removals, and does not keep the slice. It never waits: what is
@@ -132,8 +154,8 @@ func (in *inbox) take(max int64) []*op {
 	var bytes int64
 	n := 0
 	for n < len(in.ops) && (n == 0 || bytes+in.ops[n].bytes <= max) {
-		if n > 0 && (in.ops[n].purge != nil || in.ops[n-1].purge != nil) {
-			break // a purge is alone in its commit
+		if n > 0 && (in.ops[n].alone() || in.ops[n-1].alone()) {
+			break
 		}
 		bytes += in.ops[n].bytes
 		in.acks -= len(in.ops[n].removals)
@@ -147,6 +169,13 @@ func (in *inbox) take(max int64) []*op {
 		raise(in.now)
 	}
 	return ops
+}
+
+// idle reports whether nothing waits for the writer.
+func (in *inbox) idle() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.ops) == 0
 }
 
 // called gives back the room of ops whose dones were called.

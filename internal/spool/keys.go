@@ -15,6 +15,8 @@ const (
 	keyPurged = 'o'
 	keyDead   = 'd'
 	keyData   = 'p'
+
+	keyJournal = 'j'
 )
 
 var errKey = errors.New("malformed key")
@@ -111,6 +113,14 @@ func parseEntry(b []byte) (k strandKey, seq uint64, err error) {
 		return k, 0, errKey
 	}
 	return k, binary.BigEndian.Uint64(rest), nil
+}
+
+// seqOf returns the sequence number that a record's key ends with.
+func seqOf(key []byte) uint64 {
+	if len(key) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key[len(key)-8:])
 }
 
 func seqKey(kind byte, seq uint64) []byte { return appendSeqKey(nil, kind, seq) }

@@ -99,7 +99,6 @@ func (ln *lane) hold() *Lease {
 // rewind sets the lane back to the first of the records in flight.
 func (ln *lane) rewind(flying map[uint64]flight) {
 	for seq, f := range flying {
-		f.shared.lose()
 		f.strand.rewind(seq)
 	}
 	ln.rewound = len(flying) > 0 && ln.removing > 0

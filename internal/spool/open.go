@@ -29,21 +29,21 @@ func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{
 		dir: filepath.Clean(dir), opt: opt, log: opt.Logger,
 		queues: make(map[string]*Queue),
-		failed: make(chan struct{}),
+		failed: make(chan struct{}), checkpoints: make(chan *checkpoint, 1),
 	}
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.fs = disk.New(opt.FS, disk.Options{Full: s.space.spent, Fail: s.fail, Ending: s.lifetime.Done()})
 	s.inbox.init(opt.MaxPendingBytes)
 	s.orphans.init()
 	s.commit.init(opt)
-	s.dead.maxLetters, s.dead.maxBytes = opt.MaxDead, opt.MaxDeadBytes
+	s.dead.init(opt)
 	s.space = space{fs: opt.FS, dir: s.dir, log: s.log, minFree: opt.MinFree, ballast: opt.BallastBytes}
 	if err := s.open(); err != nil {
 		s.end()
 		return nil, err
 	}
 	s.group.Go(s.write)
-	s.group.Go(s.sync)
+	s.group.Go(s.applyCheckpoints)
 	s.group.Go(s.keep)
 	s.group.Go(s.adopt)
 	return s, nil
@@ -76,13 +76,6 @@ func orElse[T comparable](v *T, fallback T) {
 	}
 }
 
-func (c *committer) init(opt Options) {
-	c.limits.max.Store(opt.MaxBytes)
-	c.limits.maxLane.Store(opt.MaxLaneBytes)
-	c.commits = make(chan *commit, pipeline)
-	c.removed = make(map[uint64]struct{})
-}
-
 func (s *Store) open() (err error) {
 	h := home{fs: s.fs, dir: s.dir}
 	s.space.find()
@@ -101,15 +94,22 @@ func (s *Store) open() (err error) {
 	if s.db, err = s.openPebble(h.path("db"), settled); err != nil {
 		return err
 	}
-	if err = s.load(); err == nil && write {
-		err = errors.Join(s.fs.SyncDir(s.dir), h.settle())
-	}
-	if err != nil {
-		_ = s.db.Close() // the first error says more
+	defer func() {
+		if err != nil {
+			_ = s.db.Close() // the first error says more
+		}
+	}()
+	if err = s.load(); err != nil {
 		return err
 	}
+	if err = s.replay(h.path("journal")); err != nil {
+		return err
+	}
+	if write {
+		err = errors.Join(s.fs.SyncDir(s.dir), h.settle())
+	}
 	s.space.restore()
-	return nil
+	return err
 }
 
 func (s *Store) openPebble(dir string, settled bool) (*pebble.DB, error) {
@@ -136,8 +136,7 @@ func (s *Store) load() error {
 		if len(value) != 8 {
 			return errValue
 		}
-		s.commit.reserved = binary.BigEndian.Uint64(value)
-		s.commit.seq = s.commit.reserved
+		s.commit.seq = binary.BigEndian.Uint64(value)
 		return nil
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -211,7 +210,7 @@ func (s *Store) loadStrand(it *pebble.Iterator, key strandKey, first uint64) err
 	defer q.mu.Unlock()
 	st := q.lane(key.lane).strand(key.priority)
 	st.put, st.taken, st.tallied, st.live = put, taken, tallied, put.minus(taken)
-	st.diskFrom, st.last, st.perishable = first, last, true
+	st.behind, st.applied, st.last, st.perishable = first, last, last, true
 	q.offer(st.lane)
 	return nil
 }
@@ -278,9 +277,8 @@ func (s *Store) Close() error {
 		return errors.Join(err, s.unlock())
 	}
 	err := disk.Caught(func() error {
-		// A closed store is all checksummed tables; without space it is as after a
-		// crash.
-		return errors.Join(s.db.Flush(), s.db.Close())
+		// A closed store is all tables; without space it is as after a crash.
+		return errors.Join(s.journal.Close(), s.db.Close())
 	})
 	if err = errors.Join(err, s.Err(), s.unlock()); err != nil {
 		return fmt.Errorf("close spool %s: %w", s.dir, err)

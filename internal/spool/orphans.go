@@ -72,8 +72,8 @@ func (o *orphans) next() (t task, ok bool) {
 	return o.task, !o.task.done() && o.limbo.Load() == 0
 }
 
-// fillOrphaned has all shared data looked at after a purge.
-func (s *Store) fillOrphaned(b *pebble.Batch, removing int) {
+// lookAgain has all shared data looked at after a purge.
+func (s *Store) lookAgain(removing int) {
 	o := &s.orphans
 	o.limbo.Add(1 + int64(removing))
 	if s.commit.held.n == 0 {
@@ -82,32 +82,24 @@ func (s *Store) fillOrphaned(b *pebble.Batch, removing int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.task = task{from: 0, to: s.commit.seq, purges: o.task.purges + 1}
-	s.fillTask(b, o.task)
 }
 
-// fillTask writes down what is still to be looked at.
-func (s *Store) fillTask(b *pebble.Batch, t task) {
-	if t.done() {
-		_ = b.Delete([]byte{keyPurged}, nil)
-		return
-	}
-	value := binary.BigEndian.AppendUint64(nil, t.from)
-	s.set(b, []byte{keyPurged}, binary.BigEndian.AppendUint64(value, t.to))
-}
-
-// fillSwept removes what a sweep has found. If there was a purge meanwhile, the sweep
-// begins anew.
-func (s *Store) fillSwept(b *pebble.Batch, found *swept) {
-	for _, o := range found.orphans {
-		s.drop(o.first, o.size)
-	}
-	o := &s.orphans
+// advance notes what is left of a task, if that is still the one to be done.
+func (o *orphans) advance(left task) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.task.purges == found.left.purges {
-		o.task = found.left
-		s.fillTask(b, o.task)
+	if o.task.purges != left.purges {
+		return false
 	}
+	o.task = left
+	return true
+}
+
+// left returns what is still to be looked at.
+func (o *orphans) left() task {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.task
 }
 
 // adopt sweeps behind purges until the store ends.
@@ -138,7 +130,7 @@ func (s *Store) sweepOrphans(t task) error {
 		return err
 	}
 	wait := make(chan error, 1)
-	s.inbox.append(&op{swept: found, done: func(err error) { wait <- err }})
+	s.submit(&op{swept: found, done: func(err error) { wait <- err }})
 	select {
 	case err = <-wait:
 		return err
@@ -183,7 +175,7 @@ func (s *Store) findOrphans(t task) (*swept, error) {
 	if err := it.Error(); err != nil {
 		return nil, s.damaged(err)
 	}
-	return &swept{orphans: orphaned(records, searches, nil), left: t}, nil
+	return &swept{orphans: orphaned(records, searches, func(uint64) bool { return false }), left: t}, nil
 }
 
 // searchAt looks for any record of the data that it stands on. What cannot be read is

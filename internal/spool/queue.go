@@ -156,9 +156,20 @@ func (q *Queue) rested(ln *lane, rest uint64) {
 func (q *Queue) Purge() (records uint64, err error) {
 	wait := make(chan error, 1)
 	o := &op{purge: q, done: func(err error) { wait <- err }}
-	q.store.inbox.append(o)
+	q.store.submit(o)
 	err = <-wait
 	return o.purged, err
+}
+
+// purge removes all that a queue holds: from the database, which has everything by then.
+func (s *Store) purge(o *op) {
+	s.settle()
+	records, bytes, removing := o.purge.clear()
+	o.purged = records
+	s.commit.limits.used.Add(-bytes)
+	s.lookAgain(removing)
+	s.seal(o.purge)
+	s.await()
 }
 
 // clear forgets all lanes after a purge. It returns how many records went, what they
@@ -173,11 +184,6 @@ func (q *Queue) clear() (records uint64, bytes int64, removing int) {
 		ln.gone = true
 		ln.wakeUp()
 		q.ready.remove(ln)
-		if ln.lease != nil {
-			for _, f := range ln.lease.flight {
-				f.shared.lose()
-			}
-		}
 		for _, st := range ln.strands {
 			bytes += st.put.minus(st.taken).own()
 			st.evict()

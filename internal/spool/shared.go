@@ -14,17 +14,17 @@ import (
 // A shared is data that several records have in common. The database has it once,
 // under the sequence number of the first of them, until the last of them is removed.
 //
-// Records that have been in memory since they were appended point to one shared, and
-// count down what is left of them. When one has left memory unremoved, or is purged, it
-// is lost to this count: it comes back from the database, if at all, with a shared of
-// its own. From then on, who removes one of the records looks in the database for
-// others.
+// Until the database has them, its records point to one shared, and count down what is
+// left of them. After that it is lost: a record may come back from the database with a
+// shared of its own, and so who removes one looks in the database for others.
 type shared struct {
 	first uint64 // the records have consecutive sequence numbers from here
 	size  int64  // of the data, plus Overhead
 	n     int    // records there were
 	left  int    // records whose removal this was not told of; the writer's alone
 	lost  atomic.Bool
+
+	bundled bool // a checkpoint has the data; the checkpointer's alone
 
 	strands []*strand  // of the records, in order; nil if it was read back
 	few     [3]*strand // room for them
@@ -88,40 +88,22 @@ func (o *op) newShared(first uint64, n int, size int64) *shared {
 	}
 	sh := &o.shareds[0]
 	o.shareds = o.shareds[1:]
+	sh.init(first, n, size)
+	return sh
+}
+
+func newShared(first uint64, n int, size int64) *shared {
+	sh := new(shared)
+	sh.init(first, n, size)
+	return sh
+}
+
+func (sh *shared) init(first uint64, n int, size int64) {
 	sh.first, sh.size, sh.n, sh.left = first, size, n, n
 	if sh.strands = sh.few[:]; n > len(sh.few) {
 		sh.strands = make([]*strand, n)
 	}
 	sh.strands = sh.strands[:n]
-	return sh
-}
-
-// fillShared puts the data that the commit's records share into the batch, and what
-// removes data that records have shared. It is stored in the order of arrival: what
-// comes never goes between what is there, so that Pebble need not merge it.
-func (s *Store) fillShared(c *commit) {
-	w := &s.commit
-	for _, first := range w.dropped {
-		w.key = appendSeqKey(w.key[:0], keyShared, first)
-		_ = c.batch.SingleDelete(w.key, nil)
-	}
-	w.dropped = w.dropped[:0]
-	for _, p := range w.bundles {
-		w.key = appendSeqKey(w.key[:0], keyShared, p.seq)
-		w.value = appendShared(w.value[:0], w.key, p.shared.strands, p.entry.Data)
-		s.set(c.batch, w.key, w.value)
-		w.held = w.held.plus(weigh(p.shared.size, false))
-	}
-	clear(w.bundles)
-	w.bundles = w.bundles[:0]
-}
-
-// fillHeld writes down how much shared data there is: Open does not walk it.
-func (s *Store) fillHeld(b *pebble.Batch) {
-	w := &s.commit
-	w.value = binary.AppendUvarint(w.value[:0], w.held.n)
-	w.value = binary.AppendUvarint(w.value, w.held.bytes)
-	s.set(b, []byte{keyHeld}, w.value)
 }
 
 // release removes shared data if a removal takes the last of its records.
@@ -129,17 +111,20 @@ func (s *Store) release(r *removal) {
 	sh := r.shared
 	sh.left--
 	switch {
-	case sh.left == 0:
-		s.drop(sh.first, sh.size)
 	case sh.lost.Load():
 		s.searchLater(r)
+	case sh.left == 0:
+		s.drop(sh.first, sh.size)
 	}
 }
 
-// drop has the commit remove shared data.
+// drop removes shared data. That of this epoch was never written anywhere but into the
+// journal.
 func (s *Store) drop(first uint64, size int64) {
 	w := &s.commit
-	w.dropped = append(w.dropped, first)
+	if first <= w.epoch.base {
+		w.epoch.dropped = append(w.epoch.dropped, first)
+	}
 	w.held = w.held.minus(weigh(size, false))
 	w.limits.used.Add(-size)
 }

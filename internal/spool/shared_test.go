@@ -13,7 +13,7 @@ import (
 func checkShared(t testing.TB, s *Store) {
 	t.Helper()
 	swept := s.orphans.swept()
-	put(t, s) // what was settled or swept is applied
+	settle(t, s)
 	then := s.db.NewSnapshot()
 	defer then.Close()
 	records := map[uint64]int{} // of shared data, by its sequence number
@@ -62,6 +62,14 @@ func checkShared(t testing.TB, s *Store) {
 	}
 	if used, want := s.Stats().Bytes, own.own()+data.own(); swept && used != want {
 		t.Errorf("%d bytes count against the limit, %d are there", used, want)
+	}
+}
+
+// settle has the database take what was settled or swept, and all else.
+func settle(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.do(&op{settle: settleNow}); err != nil {
+		t.Fatal(err)
 	}
 }
 

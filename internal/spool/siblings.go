@@ -20,7 +20,6 @@ type search struct {
 // unless one is known to be left.
 func (s *Store) searchLater(r *removal) {
 	w := &s.commit
-	w.removed[r.seq] = struct{}{}
 	if place := int(r.seq - r.shared.first); !r.shared.untouched(place) {
 		w.searches = append(w.searches, search{shared: r.shared, place: place, rest: r.shared.n - 1})
 	}
@@ -43,8 +42,8 @@ func (sh *shared) untouched(place int) bool {
 	return false
 }
 
-// search drops the shared data that has no record left: none that the database has, by
-// the commits before, and this one does not take.
+// search drops the shared data that has no record left: none that the database has, and
+// that was not removed.
 func (s *Store) search() {
 	w := &s.commit
 	if len(w.searches) == 0 {
@@ -54,7 +53,7 @@ func (s *Store) search() {
 	once := slices.CompactFunc(w.searches, func(a, b search) bool { return a.shared.first == b.shared.first })
 	it, err := s.db.NewIter(nil)
 	if err == nil { // if not, it cannot be known whether something is left
-		for _, sh := range orphaned(it, once, w.removed) {
+		for _, sh := range orphaned(it, once, w.wasRemoved) {
 			s.drop(sh.first, sh.size)
 		}
 		_ = it.Close() // read-only
@@ -66,7 +65,7 @@ func (s *Store) search() {
 // orphaned returns the shared data of which the database has no record but those that
 // were removed. It looks for all together, in the order of their keys: to read on is
 // cheap, to find a place is not.
-func orphaned(it *pebble.Iterator, searches []search, removed map[uint64]struct{}) (orphans []*shared) {
+func orphaned(it *pebble.Iterator, searches []search, removed func(seq uint64) bool) (orphans []*shared) {
 	for len(searches) > 0 {
 		left := searches[:0]
 		for _, f := range searches {
@@ -105,10 +104,10 @@ func missing(it *pebble.Iterator, searches []search) []search {
 func sameStrand(a, b []byte) bool { return bytes.Equal(a[:len(a)-8], b[:len(b)-8]) }
 
 // next goes on to the next record that is not among the removed.
-func (f *search) next(removed map[uint64]struct{}) bool {
+func (f *search) next(removed func(seq uint64) bool) bool {
 	for f.rest > 0 {
 		f.place, f.rest = (f.place+1)%f.shared.n, f.rest-1
-		if _, gone := removed[f.shared.first+uint64(f.place)]; !gone {
+		if !removed(f.shared.first + uint64(f.place)) {
 			f.key = f.shared.key(f.key[:0], f.place)
 			return true
 		}

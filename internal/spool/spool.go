@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sluice/internal/disk"
+	"sluice/internal/spool/journal"
 )
 
 // Options are the knobs of a store. The zero value is a good store for an edge
@@ -51,7 +52,10 @@ type Store struct {
 	fs  *disk.FS
 	db  *pebble.DB
 
-	unlock func() error
+	unlock  func() error
+	journal *journal.Journal
+
+	checkpoints chan *checkpoint // the writer's, for the checkpointer
 
 	inbox   inbox
 	commit  committer
@@ -92,11 +96,13 @@ type Store struct {
 func (s *Store) Append(entries []Entry, done func(error)) {
 	for i := range entries {
 		if err := entries[i].validate(); err != nil {
-			s.inbox.append(&op{err: err, done: done})
+			s.submit(&op{err: err, done: done})
 			return
 		}
 	}
-	s.inbox.append(&op{entries: entries, done: done, bytes: sizeOf(entries)})
+	if s.inbox.append(&op{entries: entries, done: done, bytes: sizeOf(entries)}) {
+		s.lead()
+	}
 }
 
 // SetLimits changes [Options.MaxBytes] and [Options.MaxLaneBytes] from the next

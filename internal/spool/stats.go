@@ -5,7 +5,6 @@ import (
 	"sort"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Counts are events since the store was opened.
@@ -42,8 +41,8 @@ type StoreStats struct {
 	Bytes    int64  // what counts against Options.MaxBytes
 	Pending  int64  // bytes given to Append and not called back
 	Refusing bool   // for want of disk space
-	Commits  uint64 // atomic writes fsynced since Open; Pebble may sync several at once
-	Disk     uint64 // bytes that the database's files take
+	Commits  uint64 // atomic writes fsynced since Open
+	Disk     uint64 // bytes that the journal's and the database's files take
 }
 
 // Stats returns the store's figures.
@@ -56,7 +55,7 @@ func (s *Store) Stats() StoreStats {
 	defer s.reading.RUnlock()
 	if !s.closed {
 		m := s.db.Metrics()
-		st.Disk = m.DiskSpaceUsage()
+		st.Disk = m.DiskSpaceUsage() + uint64(s.journal.Bytes())
 	}
 	return st
 }
@@ -136,20 +135,25 @@ func (q *Queue) Oldest() (oldest time.Time, err error) {
 
 // oldest returns when the strand's first record was stored; the zero time if it is gone.
 func (s *Store) oldest(st *strand) (time.Time, error) {
-	s.reading.RLock()
-	defer s.reading.RUnlock()
-	if s.closed {
-		return time.Time{}, ErrClosed
+	q := st.lane.q
+	q.mu.Lock()
+	applied, removed := st.applied, st.removed.since(0)
+	young := st.oldestYoung(removed)
+	q.mu.Unlock()
+	recs, _, err := s.scan(st, 0, applied, 1, removed)
+	if len(recs) > 0 {
+		return recs[0].Stored, nil
 	}
-	prefix := st.key.append(nil, keyEntry)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
-	if err != nil {
-		return time.Time{}, s.damaged(err)
+	return young, err
+}
+
+// oldestYoung returns when the first young record was stored that was not removed; the
+// zero time if there is none.
+func (st *strand) oldestYoung(removed map[uint64]struct{}) time.Time {
+	for i := range st.young {
+		if _, hidden := removed[st.young[i].seq]; !hidden && !st.young[i].gone {
+			return fromMillis(st.young[i].stored)
+		}
 	}
-	defer func() { _ = it.Close() }() // read-only: its errors are Error's
-	if !it.First() {
-		return time.Time{}, s.damagedIf(it.Error())
-	}
-	h, _, err := headerAt(it)
-	return fromMillis(h.stored), s.damagedIf(err)
+	return time.Time{}
 }

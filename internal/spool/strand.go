@@ -14,53 +14,66 @@ const (
 )
 
 // A strand is the records of one lane and priority, in order. Those not yet read
-// are, in order: recent, then what the database has from diskFrom to last.
-// Everything is guarded by Queue.mu.
+// are, in order: recent, then those from behind on, which are the database's up to
+// applied, and young above. Everything is guarded by Queue.mu, but for the writer's.
 type strand struct {
 	lane *lane
 	key  strandKey
 
-	// the writer's view, at the end of what it has given to Pebble
+	// the writer's view, at the end of what it has given to the journal
 	put, taken tally // since the strand was last empty in memory
-	tallied    bool  // the database has a tally
+	tallied    bool  // the database has a tally, when all checkpoints begun are done
 
-	change change // the writer's alone
+	epoch   uint64 // the writer's: the last that changes the strand
+	segment uint64 // the writer's: the last that names the strand,
+	number  uint64 // and as what
 
 	// the reader's view: what is durable
 	live        tally // stored and not settled
 	recent      []Record
 	recentBytes int64
-	diskFrom    uint64 // 0: nothing to read but recent
+	behind      uint64 // 0: nothing to read but recent
+	applied     uint64 // the database has no record above
 	last        uint64 // the last durable record's sequence number
 	seen        uint64 // the last that has left for a reader, or expired
 	perishable  bool   // may hold a record that expires
 	inWindow    *list.Element
+
+	young   []young // durable, but not in the database, as far as anyone need know
+	removed gone    // but still in the database, or in young as part of a checkpoint
 }
 
-func (st *strand) readable() bool { return len(st.recent) > 0 || st.diskFrom != 0 }
+func (st *strand) readable() bool { return len(st.recent) > 0 || st.behind != 0 }
 
-// publish makes a record that has become durable readable, from memory if it
-// may. At most so many records follow it at once, itself included.
-func (st *strand) publish(r Record, following int) {
-	st.last = r.seq
-	st.live = st.live.plus(weigh(r.size(), r.shared != nil))
-	st.perishable = st.perishable || !r.Expires.IsZero()
-	if st.diskFrom != 0 {
-		r.shared.lose()
+// publish makes a record that has become durable readable. At most so many records
+// follow it at once, itself included.
+func (st *strand) publish(y young, following int) {
+	if y.shared != nil {
+		following = following/y.shared.n + 1
+	}
+	st.add(y, following)
+	if st.behind != 0 {
 		return
 	}
-	if !st.lane.q.window.admit(st, r.size()) {
-		st.diskFrom = r.seq
-		r.shared.lose()
+	if !st.lane.q.window.admit(st, y.size()) {
+		st.behind = y.seq
 		return
 	}
 	if st.recent == nil {
-		if r.shared != nil {
-			following = following/r.shared.n + 1
-		}
 		st.recent = make([]Record, 0, min(following, 16))
 	}
-	st.push(r)
+	st.push(st.record(&y))
+}
+
+// add takes in a young record; see publish.
+func (st *strand) add(y young, following int) {
+	if st.young == nil {
+		st.young = make([]young, 0, min(following, 16))
+	}
+	st.young = append(st.young, y)
+	st.last = y.seq
+	st.live = st.live.plus(weigh(y.size(), y.shared != nil))
+	st.perishable = st.perishable || y.expires != 0
 }
 
 func (st *strand) push(r Record) {
@@ -79,15 +92,12 @@ func (st *strand) pop() {
 	st.lane.q.window.sub(st, size)
 }
 
-// evict leaves recent to the database.
+// evict forgets recent: it can be read again.
 func (st *strand) evict() {
 	if len(st.recent) == 0 {
 		return
 	}
-	st.diskFrom = st.recent[0].seq
-	for i := range st.recent {
-		st.recent[i].shared.lose()
-	}
+	st.behind = st.recent[0].seq
 	st.recent = nil
 	st.lane.q.window.sub(st, st.recentBytes)
 }
@@ -95,8 +105,8 @@ func (st *strand) evict() {
 // rewind makes seq, which was read, the next to read, unless an earlier one is.
 func (st *strand) rewind(seq uint64) {
 	st.evict()
-	if st.diskFrom == 0 || seq < st.diskFrom {
-		st.diskFrom = seq
+	if st.behind == 0 || seq < st.behind {
+		st.behind = seq
 	}
 }
 
@@ -108,14 +118,14 @@ const (
 	died
 )
 
-// A removal takes one record out of the database.
+// A removal takes one record out of the store.
 type removal struct {
 	strand *strand
 	seq    uint64
 	tally  tally
 	shared *shared
 	letter *DeadLetter // not nil: it becomes this dead letter
-	next   *removal    // from the strand, in the same commit
+	counts bool        // the writer's: its lane was not purged
 }
 
 // settle counts a record as settled, and returns what removes it.
@@ -132,45 +142,70 @@ func (f flight) settle(seq uint64, why cause) removal {
 	return removal{strand: st, seq: seq, tally: t, shared: f.shared}
 }
 
-// refill reads up to max records from the database into recent. Only the holder
-// of the lease calls it, so nobody else moves diskFrom forward meanwhile.
+// refill reads up to max records into recent. Only the holder of the lease calls it, so
+// nobody else moves behind forward meanwhile.
 func (st *strand) refill(max int) error {
 	q := st.lane.q
 	q.mu.Lock()
-	from, last := st.diskFrom, st.last
-	idle := len(st.recent) > 0 || from == 0 || st.lane.gone
-	q.mu.Unlock()
-	if idle {
+	defer q.mu.Unlock()
+	from, applied := st.behind, st.applied
+	if len(st.recent) > 0 || from == 0 || st.lane.gone {
 		return nil
 	}
-	recs, more, err := q.store.scan(st, from, last, max)
+	removed := st.removed.since(from)
+	if from > applied {
+		st.refillYoung(max, removed)
+		return nil
+	}
+	q.mu.Unlock()
+	recs, more, err := q.store.scan(st, from, applied, max, removed)
+	q.mu.Lock()
 	if err != nil && len(recs) == 0 {
 		return err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if st.lane.gone || st.diskFrom != from {
+	if st.lane.gone || st.behind != from {
 		return nil
 	}
 	for _, r := range recs {
 		st.push(r)
 	}
-	switch {
-	case more || err != nil:
-		st.diskFrom = recs[len(recs)-1].seq + 1
-	case st.last > last:
-		st.diskFrom = last + 1
-	default:
-		st.diskFrom = 0
+	if more || err != nil {
+		st.behind = recs[len(recs)-1].seq + 1
+	} else {
+		st.behind = st.youngFrom(applied+1, st.removed.since(applied+1))
 	}
 	q.window.trim(st)
 	return nil
 }
 
-// scan reads up to max records of a strand from the database, in [from, last]. It reads
-// nothing past last: what is there may not be durable. more says that it
-// stopped at its limit; on an error it returns what it had.
-func (s *Store) scan(st *strand, from, last uint64, max int) (recs []Record, more bool, err error) {
+// refillYoung reads up to max young records into recent.
+func (st *strand) refillYoung(max int, removed map[uint64]struct{}) {
+	var bytes int64
+	st.behind = st.youngFrom(st.behind, removed)
+	for st.behind != 0 && len(st.recent) < max && bytes < refillBytes {
+		y := &st.young[st.findYoung(st.behind)]
+		bytes += y.size()
+		st.push(st.record(y))
+		st.behind = st.youngFrom(y.seq+1, removed)
+	}
+	st.lane.q.window.trim(st)
+}
+
+// youngFrom returns the sequence number of the first young record at or above seq that
+// was not removed, or 0 if there is none.
+func (st *strand) youngFrom(seq uint64, removed map[uint64]struct{}) uint64 {
+	for i := st.findYoung(seq); i < len(st.young); i++ {
+		if _, hidden := removed[st.young[i].seq]; !hidden && !st.young[i].gone {
+			return st.young[i].seq
+		}
+	}
+	return 0
+}
+
+// scan reads up to max records of a strand from the database, in [from, last], but those
+// that were removed. more says that it stopped at its limit; on an error it returns what
+// it had.
+func (s *Store) scan(st *strand, from, last uint64, max int, removed map[uint64]struct{}) (recs []Record, more bool, err error) {
 	s.reading.RLock()
 	defer s.reading.RUnlock()
 	if s.closed {
@@ -188,6 +223,11 @@ func (s *Store) scan(st *strand, from, last uint64, max int) (recs []Record, mor
 	defer data.close()
 	var bytes int64
 	for ok := it.First(); ok; ok = it.Next() {
+		if len(removed) > 0 {
+			if _, hidden := removed[seqOf(it.Key())]; hidden {
+				continue
+			}
+		}
 		if len(recs) >= max || bytes >= refillBytes {
 			return recs, true, nil
 		}

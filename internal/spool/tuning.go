@@ -8,9 +8,10 @@ import (
 )
 
 // Pebble's memory is bounded by memTables write buffers, the cache and some
-// readers' blocks.
+// readers' blocks. A checkpoint larger than half a write buffer is a write buffer of its
+// own, sorted and not searched.
 const (
-	memTableSize = 8 << 20
+	memTableSize = 1 << 20
 	memTables    = 3
 	cacheSize    = 8 << 20
 )
@@ -23,6 +24,7 @@ func pebbleOptions(s *Store) (opt *pebble.Options, done func()) {
 	opt = &pebble.Options{
 		Cache:                       cache,
 		EventListener:               &pebble.EventListener{DataCorruption: s.corruption, BackgroundError: s.background},
+		DisableWAL:                  true, // the journal is the log
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       16,
@@ -77,7 +79,7 @@ func (q *Queue) isBacklog() bool {
 	}
 	for _, ln := range q.lanes {
 		for _, st := range ln.strands {
-			if st.diskFrom != 0 {
+			if st.behind != 0 {
 				return true
 			}
 		}
