@@ -265,16 +265,38 @@ type file struct {
 // Write writes all of p: short writes and interruptions are gone on with.
 func (f *file) Write(p []byte) (written int, err error) {
 	err = f.fs.attempt(f.name, func() error {
-		for written < len(p) {
-			n, err := f.File.Write(p[written:])
-			written += n
-			if err != nil && !passing(err) && !errors.Is(err, io.ErrShortWrite) {
-				return err
-			}
-		}
-		return nil
+		n, err := f.write(p[written:])
+		written += n
+		return err
 	})
 	return written, f.judge("write", err)
+}
+
+func (f *file) write(p []byte) (written int, err error) {
+	for written < len(p) {
+		n, err := f.File.Write(p[written:])
+		written += n
+		if err != nil && !passing(err) && !errors.Is(err, io.ErrShortWrite) {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// WriteNow is the Write of a file of an [FS], but for a full disk: waits says that there
+// was no space for more than n bytes, and that a Write of the rest would wait for some.
+func WriteNow(f vfs.File, p []byte) (n int, waits bool, err error) {
+	own, ok := f.(*file)
+	if !ok {
+		n, err = f.Write(p)
+		return n, false, err
+	}
+	n, err = own.write(p)
+	if noSpace(err) {
+		own.fs.opt.Full()
+		return n, true, nil
+	}
+	return n, false, own.judge("write", err)
 }
 
 func (f *file) Sync() error {

@@ -22,20 +22,22 @@ type checkpoint struct {
 	task    task
 	changes []change
 	bundles []bundle // data that records share, in order
-	purge   *Queue        // not nil: all that it holds is removed
-	done    chan struct{} // closed when the database has it, or never will
+	purge   *Queue   // not nil: all that it holds is removed
+
+	applied chan struct{} // closed when the database has it, or never will
+	durable chan struct{} // closed when it has it for good, or never will
 }
 
 // What the writer knows of the last checkpoint that it began.
 type underway struct {
-	removed map[uint64]struct{} // as in epoch
-	done    chan struct{}       // nil: there was none
+	removed          map[uint64]struct{} // as in epoch
+	applied, durable <-chan struct{}     // as in checkpoint; nil: there was none
 }
 
 // A change is what a checkpoint does to a strand.
 type change struct {
 	strand  *strand
-	young   []young
+	young   []*young
 	removed []uint64
 	tallies tallies
 	tally   tallyChange
@@ -64,7 +66,7 @@ func (s *Store) advance() {
 			return
 		}
 		select {
-		case <-s.commit.sealed.done:
+		case <-s.commit.sealed.applied:
 		case <-s.failed:
 		case <-time.After(checkEvery):
 		}
@@ -73,29 +75,29 @@ func (s *Store) advance() {
 
 // settle has the database take all that was given to the journal, and waits for that.
 func (s *Store) settle() {
-	s.await()
+	s.await(s.commit.sealed.applied)
 	s.seal(nil)
-	s.await()
+	s.await(s.commit.sealed.applied)
 }
 
-// await waits for the checkpoint that is under way.
-func (s *Store) await() {
-	if s.commit.sealed.done == nil {
+// await waits for a checkpoint.
+func (s *Store) await(done <-chan struct{}) {
+	if done == nil {
 		return
 	}
 	select {
-	case <-s.commit.sealed.done:
+	case <-done:
 	case <-s.failed:
 	}
 }
 
 // over reports whether the checkpoint is not under way any more.
 func (u *underway) over() bool {
-	if u.done == nil {
+	if u.applied == nil {
 		return true
 	}
 	select {
-	case <-u.done:
+	case <-u.applied:
 		return true
 	default:
 		return false
@@ -111,12 +113,13 @@ func (s *Store) seal(purge *Queue) {
 	}
 	cp := &checkpoint{
 		epoch: w.epoch, segment: s.journal.Segment(), seq: w.seq, held: w.held,
-		task: s.orphans.left(), purge: purge, done: make(chan struct{}),
+		task: s.orphans.left(), purge: purge,
+		applied: make(chan struct{}), durable: make(chan struct{}),
 	}
 	for _, st := range cp.strands {
 		cp.changes = append(cp.changes, st.seal(cp.base))
 	}
-	w.sealed = underway{cp.removed, cp.done}
+	w.sealed = underway{cp.removed, cp.applied, cp.durable}
 	w.epoch = w.epoch.next(w.seq)
 	if err := s.journal.Rotate(); err != nil {
 		s.fail(&FatalError{Op: "journal", Err: err})
@@ -124,7 +127,7 @@ func (s *Store) seal(purge *Queue) {
 	select {
 	case s.checkpoints <- cp:
 	case <-s.failed:
-		close(cp.done)
+		cp.end()
 	}
 }
 
@@ -134,7 +137,7 @@ func (st *strand) seal(base uint64) change {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := change{
-		strand: st, young: st.young[st.findYoung(base+1):], removed: st.removed.begin(),
+		strand: st, young: st.young.list()[st.findYoung(base+1):], removed: st.removed.begin(),
 		tallies: tallies{st.put, st.taken}, last: st.last,
 	}
 	had := st.tallied
@@ -151,35 +154,94 @@ func (st *strand) seal(base uint64) change {
 	return c
 }
 
-// applyCheckpoints is the checkpointer: it brings checkpoints into the database.
+// applyCheckpoints is the checkpointer: it brings checkpoints into the database. While
+// one is on its way to the disk the next is prepared.
 func (s *Store) applyCheckpoints() {
-	for cp := range s.checkpoints {
-		s.apply(cp)
+	var last *checkpoint
+	var flushed <-chan struct{}
+	for {
+		select {
+		case cp, ok := <-s.checkpoints:
+			if !ok {
+				s.retire(last, flushed)
+				return
+			}
+			batch := cp.batch(s.db)
+			s.retire(last, flushed)
+			last, flushed = cp, s.apply(cp, batch)
+		case <-flushed:
+			s.retire(last, flushed)
+			last, flushed = nil, nil
+		}
 	}
 }
 
-// apply closes done whatever becomes of it: Pebble may end this goroutine rather than
-// return, see [disk.FS.Database].
-func (s *Store) apply(cp *checkpoint) {
-	defer close(cp.done)
-	cp.bundle()
-	b := s.db.NewBatchWithSize(cp.size())
-	cp.fill(b)
-	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+// apply brings a checkpoint into the database, and returns what is closed when it is
+// there for good. Whatever becomes of it, nobody waits for ever: Pebble may end this
+// goroutine rather than return, see [disk.FS.Database].
+func (s *Store) apply(cp *checkpoint, batch *pebble.Batch) (flushed <-chan struct{}) {
+	ended := true
+	defer func() {
+		if ended {
+			cp.end()
+		}
+	}()
+	err := s.db.Apply(batch, pebble.NoSync)
+	if err == nil {
+		_ = batch.Close() // only returns it to a pool
+		for i := range cp.changes {
+			cp.changes[i].end()
+		}
+		cp.nursery.close()
+		s.dead.settle(cp.letters)
+		close(cp.applied)
+		flushed, err = s.db.AsyncFlush()
+	}
+	if err != nil {
 		s.fail(&FatalError{Op: "checkpoint", Err: err})
+		return nil
+	}
+	ended = false
+	return flushed
+}
+
+// retire gives up the journal's segments with a checkpoint, and those before, when the
+// database has it for good.
+func (s *Store) retire(cp *checkpoint, flushed <-chan struct{}) {
+	if cp == nil {
 		return
 	}
-	_ = b.Close() // only returns it to a pool
-	for i := range cp.changes {
-		cp.changes[i].end()
-	}
-	s.dead.settle(cp.letters)
-	if err := s.db.Flush(); err != nil {
-		s.fail(&FatalError{Op: "checkpoint", Err: err})
+	defer cp.end()
+	if !s.isFlushed(flushed) {
 		return
 	}
 	if err := s.journal.Release(cp.segment); err != nil {
 		s.fail(&FatalError{Op: "journal", Err: err})
+	}
+}
+
+// isFlushed waits for a flush. It reports false when the store failed, or is being closed
+// and there is no space: then the journal is still needed.
+func (s *Store) isFlushed(flushed <-chan struct{}) bool {
+	for flushed != nil && s.Err() == nil && (s.lifetime.Err() == nil || !s.space.short.Load()) {
+		select {
+		case <-flushed:
+			return s.Err() == nil
+		case <-s.failed:
+		case <-time.After(checkEvery):
+		}
+	}
+	return false
+}
+
+// end lets go who waits for the checkpoint.
+func (cp *checkpoint) end() {
+	for _, c := range []chan struct{}{cp.applied, cp.durable} {
+		select {
+		case <-c:
+		default:
+			close(c)
+		}
 	}
 }
 
@@ -199,7 +261,7 @@ func (cp *checkpoint) size() int {
 	for i := range cp.changes {
 		size += len(cp.changes[i].removed) * ofRemoval
 		for j := range cp.changes[i].young {
-			if y := &cp.changes[i].young[j]; y.shared == nil {
+			if y := cp.changes[i].young[j]; y.shared == nil {
 				size += len(y.data)
 			}
 			size += ofRecord
@@ -221,7 +283,7 @@ type bundle struct {
 func (cp *checkpoint) bundle() {
 	for i := range cp.changes {
 		for j := range cp.changes[i].young {
-			y := &cp.changes[i].young[j]
+			y := cp.changes[i].young[j]
 			if y.shared != nil && !y.gone && !y.shared.bundled {
 				y.shared.bundled = true
 				cp.bundles = append(cp.bundles, bundle{y.shared, y.data})
@@ -241,9 +303,11 @@ type batchWriter struct {
 // which these never are.
 func (w *batchWriter) set(key, value []byte) { _ = w.Set(key, value, nil) }
 
-// fill puts the checkpoint into a batch, as far as it can in the order of the keys: so
+// batch makes a batch of the checkpoint, as far as it can in the order of the keys: so
 // Pebble need not sort it.
-func (cp *checkpoint) fill(b *pebble.Batch) {
+func (cp *checkpoint) batch(db *pebble.DB) *pebble.Batch {
+	cp.bundle()
+	b := db.NewBatchWithSize(cp.size())
 	w := &batchWriter{Batch: b}
 	if cp.purge != nil {
 		for _, kind := range [...]byte{keyEntry, keyTally} {
@@ -265,6 +329,7 @@ func (cp *checkpoint) fill(b *pebble.Batch) {
 		w.fillTally(&cp.changes[i])
 	}
 	w.fillShared(cp)
+	return b
 }
 
 // fillRecords writes the strand's records. None of those to be removed is among them.
@@ -274,8 +339,7 @@ func (w *batchWriter) fillRecords(c *change) {
 	for _, seq := range c.removed {
 		_ = w.SingleDelete(binary.BigEndian.AppendUint64(w.key, seq), nil)
 	}
-	for i := range c.young {
-		y := &c.young[i]
+	for _, y := range c.young {
 		if y.gone {
 			continue
 		}

@@ -12,7 +12,7 @@ const commitBytes = 1 << 20 // of entries in one commit, about
 // A committer is the writer's state: what the store holds once all that was given to
 // the journal is durable. Only the writer touches it, but for limits.
 type committer struct {
-	mu     sync.Mutex // held by the writer, or who does its work
+	mu       sync.Mutex // held by the writer, or who does its work
 	limits   limits
 	seq      uint64   // last used
 	held     tally    // shared data in the store
@@ -20,7 +20,9 @@ type committer struct {
 	epoch    epoch
 	sealed   underway
 	blocks   blockWriter
-	block    []byte // room for the next
+	waiting  *commit  // for space on the disk
+	block    []byte   // room for the next
+	placed   []placed // room for what the commit places
 }
 
 // placed is where an entry went.
@@ -65,10 +67,16 @@ func (s *Store) write() {
 
 // writeAll makes a commit of what is in the inbox, or many, until there is nothing.
 func (s *Store) writeAll(many bool) {
-	s.commit.mu.Lock()
-	defer s.commit.mu.Unlock()
-	for ops := s.inbox.take(commitBytes); len(ops) > 0; ops = s.inbox.take(commitBytes) {
-		s.writeCommit(ops)
+	w := &s.commit
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.waiting; c != nil {
+		w.waiting = nil
+		s.finish(c, s.journal.Append(c.block))
+	}
+	for ops := s.inbox.take(commitBytes, true); len(ops) > 0; ops = s.inbox.take(commitBytes, true) {
+		c := s.begin(ops)
+		s.finish(c, s.append(c.block))
 		if !many {
 			break
 		}
@@ -77,22 +85,46 @@ func (s *Store) writeAll(many bool) {
 }
 
 // lead makes a commit of what is in the inbox, in place of the writer, if nobody is at
-// it: to wake the writer would take longer. What comes meanwhile is the writer's.
+// it: to wake the writer would take longer. What comes meanwhile is the writer's, and so
+// is what has to wait for space on the disk.
 func (s *Store) lead() {
-	if !s.commit.mu.TryLock() {
+	w := &s.commit
+	if !w.mu.TryLock() {
 		raise(s.inbox.now)
 		return
 	}
-	if e := &s.commit.epoch; !e.due() {
-		if ops := s.inbox.take(commitBytes); len(ops) > 0 {
-			s.writeCommit(ops)
+	if w.waiting == nil && !w.epoch.due() {
+		if ops := s.inbox.take(commitBytes, false); len(ops) > 0 {
+			s.commitNow(s.begin(ops))
 		}
 	}
-	due := s.commit.epoch.due()
-	s.commit.mu.Unlock()
-	if due || !s.inbox.idle() {
+	more := w.waiting != nil || w.epoch.due()
+	w.mu.Unlock()
+	if more || !s.inbox.idle() {
 		raise(s.inbox.now)
 	}
+}
+
+// commitNow finishes a commit, or leaves it to the writer if the disk is full.
+func (s *Store) commitNow(c *commit) {
+	if len(c.block) == 0 || s.Err() != nil {
+		s.finish(c, nil)
+		return
+	}
+	waits, err := s.journal.AppendNow(c.block)
+	if waits {
+		s.commit.waiting = c
+		return
+	}
+	s.finish(c, err)
+}
+
+// append gives a block to the journal, if it has anything.
+func (s *Store) append(block []byte) error {
+	if len(block) == 0 || s.Err() != nil {
+		return nil
+	}
+	return s.journal.Append(block)
 }
 
 // writeLast has the database take all that is in the journal. Without space, that is
@@ -103,56 +135,66 @@ func (s *Store) writeLast() {
 	}
 }
 
-// writeCommit makes ops one atomic and durable write, publishes what it stored and calls
-// back.
-func (s *Store) writeCommit(ops []*op) {
-	now := s.opt.Now()
-	failure := s.Err()
-	if failure == nil {
-		failure = s.append(s.fill(ops, now))
+// A commit is one atomic write.
+type commit struct {
+	ops   []*op
+	now   time.Time
+	block []byte // for the journal; empty if there is nothing to write
+}
+
+func (s *Store) begin(ops []*op) *commit {
+	c := &commit{ops: ops, now: s.opt.Now()}
+	if s.Err() == nil {
+		c.block = s.fill(ops, c.now)
+		s.commit.epoch.journal += int64(len(c.block))
 	}
+	return c
+}
+
+// finish publishes what a commit has stored, once it is durable or err says that it is
+// not, and calls back.
+func (s *Store) finish(c *commit, err error) {
+	if err != nil {
+		s.fail(&FatalError{Op: "commit", Err: err})
+	}
+	if len(c.block) > 0 {
+		s.syncs.Add(1)
+	}
+	s.commit.reuse(c.block)
+	failure := s.Err()
 	var bytes int64
-	for _, o := range ops {
+	for _, o := range c.ops {
 		if o.err == nil {
 			o.err = failure
 		}
 		if o.err == nil {
-			s.publish(o, now)
+			s.publish(o, c.now)
 		}
 	}
-	for _, o := range ops {
+	for _, o := range c.ops {
 		bytes += o.bytes
 		if o.done != nil {
 			o.done(o.err)
 		}
 	}
 	s.inbox.called(bytes)
-	for _, o := range ops {
+	for _, o := range c.ops {
 		s.inbox.reuse(o.removals)
 	}
 }
 
-// append gives a block to the journal, if it has anything.
-func (s *Store) append(block []byte) error {
-	if len(block) == 0 {
-		return s.Err()
+// reuse has the memory of a block, unless it is a large one, for the next.
+func (c *committer) reuse(block []byte) {
+	if cap(block) >= journal.Header && cap(block) <= commitBytes {
+		c.block = block[:journal.Header]
 	}
-	s.commit.epoch.journal += int64(len(block))
-	err := s.journal.Append(block)
-	if cap(block) <= commitBytes {
-		s.commit.block = block[:journal.Header]
-	}
-	if err != nil {
-		s.fail(&FatalError{Op: "commit", Err: err})
-		return s.Err()
-	}
-	s.syncs.Add(1)
-	return nil
 }
 
 // fill makes a block of ops, except those that are refused.
 func (s *Store) fill(ops []*op, now time.Time) (block []byte) {
 	w := &s.commit
+	clear(w.placed)
+	w.placed = w.placed[:0]
 	w.blocks.begin(w.block, now.UnixMilli(), w.epoch.number)
 	for _, o := range ops {
 		switch {
@@ -162,7 +204,7 @@ func (s *Store) fill(ops []*op, now time.Time) (block []byte) {
 		case o.purge != nil:
 			s.purge(o)
 		case o.settle == settleSoon:
-			if s.commit.sealed.over() {
+			if w.sealed.over() {
 				s.seal(nil)
 			}
 		case o.settle == settleNow:
@@ -187,7 +229,7 @@ func (s *Store) publish(o *op, now time.Time) {
 		q := p.strand.lane.q
 		q.mu.Lock()
 		q.counts.Appended++
-		p.strand.publish(p.young(stored), len(o.placed)-i)
+		p.strand.publish(s.commit.epoch.nursery.next().set(p, stored), len(o.placed)-i)
 		q.offer(p.strand.lane)
 		q.mu.Unlock()
 	}

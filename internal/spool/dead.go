@@ -37,7 +37,7 @@ type graveyard struct {
 	maxBytes   int64
 
 	mu      sync.Mutex
-	graves  []grave // by seq
+	graves  []grave                // by seq
 	fresh   map[uint64]*DeadLetter // those that the database may not have yet
 	bytes   int64
 	dropped uint64

@@ -3,8 +3,8 @@ package spool
 // A checkpoint is due when an epoch has as much as this. The next may go on meanwhile,
 // and waits for it when it has more by a quarter.
 const (
-	epochBytes    = 8 << 20 // of young records and dead letters, with Overhead each
-	epochRemovals = 1 << 17 // of records that the database has
+	epochBytes    = 12 << 20 // of young records and dead letters, with Overhead each
+	epochRemovals = 1 << 17  // of records that the database has
 )
 
 // An epoch is what has come into a segment of the journal: what the database does not
@@ -16,6 +16,7 @@ type epoch struct {
 	bytes    int64  // of young records and dead letters
 	removals int    // of records that the database has
 
+	nursery  nursery
 	strands  []*strand           // that records were put into or taken from
 	removed  map[uint64]struct{} // records that shared data, if the database has them
 	dropped  []uint64            // shared data that has no record any more
@@ -31,7 +32,7 @@ func (e *epoch) due() bool {
 
 // overdue reports whether it should not grow any more.
 func (e *epoch) overdue() bool {
-	return e.bytes >= epochBytes*5/4 || e.removals >= epochRemovals*5/4 || e.journal >= segmentBytes*5/4
+	return e.bytes >= epochBytes*3/2 || e.removals >= epochRemovals*5/4 || e.journal >= segmentBytes*5/4
 }
 
 // empty reports whether there is nothing that the database should know.
@@ -56,8 +57,9 @@ func (s *Store) account(o *op) {
 	for i := range o.placed {
 		p := &o.placed[i]
 		e.touch(p.strand)
-		e.bytes += p.entry.size()
+		e.bytes += weigh(p.entry.size(), p.shared != nil).own()
 		if p.shared != nil && p.shared.first == p.seq {
+			e.bytes += p.shared.size
 			s.commit.held = s.commit.held.plus(weigh(p.shared.size, false))
 		}
 	}
@@ -80,7 +82,7 @@ func (s *Store) take(r *removal) bool {
 	}
 	e.touch(r.strand)
 	if young {
-		e.bytes -= int64(r.tally.bytes)
+		e.bytes -= r.tally.own()
 	} else {
 		e.removals++
 	}

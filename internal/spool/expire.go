@@ -28,7 +28,7 @@ func (s *Store) lastWords() {
 	for _, q := range s.allQueues() {
 		q.shut(failure)
 	}
-	for ops := s.inbox.take(1 << 62); len(ops) > 0; ops = s.inbox.take(1 << 62) {
+	for ops := s.inbox.take(1<<62, true); len(ops) > 0; ops = s.inbox.take(1<<62, true) {
 		for _, o := range ops {
 			if o.done != nil {
 				o.done(failure)

@@ -147,10 +147,14 @@ func (in *inbox) used() (empty []removal) {
 	return empty
 }
 
-// take returns the next ops in order, with about max bytes of entries.
-func (in *inbox) take(max int64) []*op {
+// take returns the next ops in order, with about max bytes of entries; and none if that
+// would be one that is to be alone in its commit, but for the writer.
+func (in *inbox) take(max int64, writer bool) []*op {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if len(in.ops) > 0 && in.ops[0].alone() && !writer {
+		return nil
+	}
 	var bytes int64
 	n := 0
 	for n < len(in.ops) && (n == 0 || bytes+in.ops[n].bytes <= max) {

@@ -11,7 +11,7 @@ func (s *Store) place(o *op) error {
 	if err := s.commit.limits.admit(o.bytes); err != nil {
 		return err
 	}
-	o.placed = make([]placed, len(o.entries))
+	o.placed = s.commit.roomFor(len(o.entries))
 	for i := 0; i < len(o.entries); {
 		i += s.placeAlike(o, i)
 	}
@@ -20,6 +20,17 @@ func (s *Store) place(o *op) error {
 		return ErrLaneFull
 	}
 	return nil
+}
+
+// roomFor returns room for n placed, to the end of the commit.
+func (c *committer) roomFor(n int) []placed {
+	const least = 256
+	if cap(c.placed)-len(c.placed) < n {
+		c.placed = make([]placed, 0, max(n, min(2*cap(c.placed), commitBytes/Overhead), least))
+	}
+	at := len(c.placed)
+	c.placed = c.placed[:at+n]
+	return c.placed[at : at+n : at+n]
 }
 
 // placeEntry gives an entry its place, which is in the strand given if that is the one;

@@ -169,7 +169,7 @@ func (s *Store) purge(o *op) {
 	s.commit.limits.used.Add(-bytes)
 	s.lookAgain(removing)
 	s.seal(o.purge)
-	s.await()
+	s.await(s.commit.sealed.durable)
 }
 
 // clear forgets all lanes after a purge. It returns how many records went, what they

@@ -72,7 +72,8 @@ func (s *Store) replayBlock(r *blockReader, block []byte) error {
 	s.trim()
 	s.commit.epoch.journal += int64(len(block))
 	for i := range o.placed {
-		o.placed[i].strand.replay(o.placed[i].young(read.stored))
+		p := &o.placed[i]
+		p.strand.replay(s.commit.epoch.nursery.next().set(p, read.stored))
 	}
 	return nil
 }
@@ -113,12 +114,12 @@ func (s *Store) removeAgain(g *readRemoval) (removal, error) {
 	q.mu.Lock()
 	g.strand.live = g.strand.live.minus(r.tally)
 	if g.seq > s.commit.epoch.base {
-		i := g.strand.findYoung(g.seq)
-		if i == len(g.strand.young) || g.strand.young[i].seq != g.seq || g.strand.young[i].gone {
+		i, list := g.strand.findYoung(g.seq), g.strand.young.list()
+		if i == len(list) || list[i].seq != g.seq || list[i].gone {
 			q.mu.Unlock()
 			return r, fmt.Errorf("%w: a record was removed that is not there", errValue)
 		}
-		r.shared = g.strand.young[i].shared
+		r.shared = list[i].shared
 	}
 	q.mu.Unlock()
 	if g.place > 0 && r.shared == nil {
@@ -138,11 +139,11 @@ func (s *Store) sharedOf(first uint64) (sh *shared) {
 }
 
 // replay makes a record readable that was published once.
-func (st *strand) replay(y young) {
+func (st *strand) replay(y *young) {
 	q := st.lane.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	st.add(y, 1)
+	st.add(y)
 	if st.behind == 0 {
 		st.behind = y.seq
 	}

@@ -124,6 +124,8 @@ func (s *Store) drop(first uint64, size int64) {
 	w := &s.commit
 	if first <= w.epoch.base {
 		w.epoch.dropped = append(w.epoch.dropped, first)
+	} else {
+		w.epoch.bytes -= size
 	}
 	w.held = w.held.minus(weigh(size, false))
 	w.limits.used.Add(-size)

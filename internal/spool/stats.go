@@ -4,7 +4,6 @@ import (
 	"maps"
 	"sort"
 	"time"
-
 )
 
 // Counts are events since the store was opened.
@@ -150,9 +149,9 @@ func (s *Store) oldest(st *strand) (time.Time, error) {
 // oldestYoung returns when the first young record was stored that was not removed; the
 // zero time if there is none.
 func (st *strand) oldestYoung(removed map[uint64]struct{}) time.Time {
-	for i := range st.young {
-		if _, hidden := removed[st.young[i].seq]; !hidden && !st.young[i].gone {
-			return fromMillis(st.young[i].stored)
+	for _, y := range st.young.list() {
+		if _, hidden := removed[y.seq]; !hidden && !y.gone {
+			return fromMillis(y.stored)
 		}
 	}
 	return time.Time{}

@@ -39,19 +39,16 @@ type strand struct {
 	perishable  bool   // may hold a record that expires
 	inWindow    *list.Element
 
-	young   []young // durable, but not in the database, as far as anyone need know
-	removed gone    // but still in the database, or in young as part of a checkpoint
+	young   brood // durable, but not in the database, as far as anyone need know
+	removed gone  // but still in the database, or in young as part of a checkpoint
 }
 
 func (st *strand) readable() bool { return len(st.recent) > 0 || st.behind != 0 }
 
 // publish makes a record that has become durable readable. At most so many records
 // follow it at once, itself included.
-func (st *strand) publish(y young, following int) {
-	if y.shared != nil {
-		following = following/y.shared.n + 1
-	}
-	st.add(y, following)
+func (st *strand) publish(y *young, following int) {
+	st.add(y)
 	if st.behind != 0 {
 		return
 	}
@@ -60,17 +57,17 @@ func (st *strand) publish(y young, following int) {
 		return
 	}
 	if st.recent == nil {
+		if y.shared != nil {
+			following = following/y.shared.n + 1
+		}
 		st.recent = make([]Record, 0, min(following, 16))
 	}
-	st.push(st.record(&y))
+	st.push(st.record(y))
 }
 
 // add takes in a young record; see publish.
-func (st *strand) add(y young, following int) {
-	if st.young == nil {
-		st.young = make([]young, 0, min(following, 16))
-	}
-	st.young = append(st.young, y)
+func (st *strand) add(y *young) {
+	st.young.add(y)
 	st.last = y.seq
 	st.live = st.live.plus(weigh(y.size(), y.shared != nil))
 	st.perishable = st.perishable || y.expires != 0
@@ -183,7 +180,7 @@ func (st *strand) refillYoung(max int, removed map[uint64]struct{}) {
 	var bytes int64
 	st.behind = st.youngFrom(st.behind, removed)
 	for st.behind != 0 && len(st.recent) < max && bytes < refillBytes {
-		y := &st.young[st.findYoung(st.behind)]
+		y := st.young.list()[st.findYoung(st.behind)]
 		bytes += y.size()
 		st.push(st.record(y))
 		st.behind = st.youngFrom(y.seq+1, removed)
@@ -194,9 +191,9 @@ func (st *strand) refillYoung(max int, removed map[uint64]struct{}) {
 // youngFrom returns the sequence number of the first young record at or above seq that
 // was not removed, or 0 if there is none.
 func (st *strand) youngFrom(seq uint64, removed map[uint64]struct{}) uint64 {
-	for i := st.findYoung(seq); i < len(st.young); i++ {
-		if _, hidden := removed[st.young[i].seq]; !hidden && !st.young[i].gone {
-			return st.young[i].seq
+	for _, y := range st.young.list()[st.findYoung(seq):] {
+		if _, hidden := removed[y.seq]; !hidden && !y.gone {
+			return y.seq
 		}
 	}
 	return 0

@@ -3,6 +3,7 @@ package spool
 import (
 	"slices"
 	"sort"
+	"sync"
 )
 
 // A young is a record that is durable in the journal. The database gets it with the next
@@ -19,10 +20,43 @@ type young struct {
 
 func (y *young) size() int64 { return int64(len(y.data)) + Overhead }
 
-// young is the record of an entry that was stored at a time, in Unix milliseconds.
-func (p *placed) young(stored int64) young {
+// A nursery has young records, many at a time: their memory is used again when the
+// database has them.
+type nursery struct {
+	slabs []*slab
+	free  []young // of the last
+}
+
+type slab [256]young
+
+var slabs = sync.Pool{New: func() any { return new(slab) }}
+
+// next returns an unused one.
+func (n *nursery) next() *young {
+	if len(n.free) == 0 {
+		s := slabs.Get().(*slab)
+		n.slabs = append(n.slabs, s)
+		n.free = s[:]
+	}
+	y := &n.free[0]
+	n.free = n.free[1:]
+	return y
+}
+
+// close gives the memory back. Nobody may have any of the records.
+func (n *nursery) close() {
+	for _, s := range n.slabs {
+		clear(s[:])
+		slabs.Put(s)
+	}
+	*n = nursery{}
+}
+
+// set makes y the record of an entry that was stored at a time, in Unix milliseconds.
+func (y *young) set(p *placed, stored int64) *young {
 	e := p.entry
-	return young{seq: p.seq, stored: stored, expires: millis(e.Expires), before: p.before, data: e.Data, shared: p.shared}
+	*y = young{seq: p.seq, stored: stored, expires: millis(e.Expires), before: p.before, data: e.Data, shared: p.shared}
+	return y
 }
 
 func (st *strand) record(y *young) Record {
@@ -34,35 +68,61 @@ func (st *strand) record(y *young) Record {
 
 // findYoung returns the index of the first young record at or above seq.
 func (st *strand) findYoung(seq uint64) int {
-	return sort.Search(len(st.young), func(i int) bool { return st.young[i].seq >= seq })
+	list := st.young.list()
+	return sort.Search(len(list), func(i int) bool { return list[i].seq >= seq })
 }
 
 // bury removes a young record of the epoch that began after base: the database will
 // never know of it.
 func (st *strand) bury(seq, base uint64) {
-	i := st.findYoung(seq)
-	st.young[i] = young{seq: seq, gone: true}
+	list := st.young.list()
+	*list[st.findYoung(seq)] = young{seq: seq, gone: true}
 	n := 0
-	for n < len(st.young) && st.young[n].gone && st.young[n].seq > base {
+	for n < len(list) && list[n].gone && list[n].seq > base {
 		n++
 	}
-	if st.young = st.young[n:]; len(st.young) == 0 {
-		st.young = nil
-	}
+	st.young.drop(n)
 }
 
 // graduate forgets the young records up to seq: the database has them. Of those that
 // share data it is not known any more when the last of them goes.
 func (st *strand) graduate(seq uint64) {
 	n := st.findYoung(seq + 1)
-	for i := range st.young[:n] {
-		st.young[i].shared.lose()
+	for _, y := range st.young.list()[:n] {
+		y.shared.lose()
 	}
-	clear(st.young[:n])
-	if st.young = st.young[n:]; len(st.young) == 0 {
-		st.young = nil
-	}
+	st.young.drop(n)
 	st.applied = max(st.applied, seq)
+}
+
+// A brood is the young records of a strand, in order. What a checkpoint has of it stays
+// as it is.
+type brood struct {
+	all  []*young
+	head int // those before have left
+}
+
+// keepRoom is for how many young records a strand keeps room when it has none.
+const keepRoom = 512
+
+func (b *brood) list() []*young { return b.all[b.head:] }
+
+func (b *brood) add(y *young) {
+	if left := b.list(); b.head > 0 && len(b.all) == cap(b.all) {
+		b.all, b.head = append(make([]*young, 0, 2*len(left)+16), left...), 0
+	}
+	b.all = append(b.all, y)
+}
+
+// drop drops the first n.
+func (b *brood) drop(n int) {
+	if b.head += n; b.head < len(b.all) {
+		return
+	}
+	b.all, b.head = b.all[:0], 0
+	if cap(b.all) > keepRoom {
+		b.all = nil
+	}
 }
 
 // gone are the records of a strand that were removed, and are not to be read, until a

@@ -39,24 +39,30 @@ type Journal struct {
 // appended: every later Append returns that error. One goroutine at a time may call
 // Append and Rotate.
 func (j *Journal) Append(block []byte) error {
-	if j.failed == nil {
-		j.failed = j.append(block)
-	}
-	return j.failed
+	_, err := j.append(block, func(s *segment) (bool, error) { return false, s.append(block) })
+	return err
 }
 
-func (j *Journal) append(block []byte) error {
+// AppendNow is Append, but for a full disk: then it does not wait for space, and says
+// that Append would. Append is to be called next, with the same block.
+func (j *Journal) AppendNow(block []byte) (waits bool, err error) {
+	return j.append(block, func(s *segment) (bool, error) { return s.appendNow(block) })
+}
+
+func (j *Journal) append(block []byte, do func(*segment) (waits bool, err error)) (waits bool, err error) {
 	switch {
+	case j.failed != nil:
 	case len(block) < Header:
-		return errNoRoom
+		j.failed = errNoRoom
 	case len(block) > Header+MaxContent:
-		return errTooLarge
+		j.failed = errTooLarge
+	default:
+		s := j.current.Load()
+		if waits, err = do(s); err != nil {
+			j.failed = fmt.Errorf("journal: append to segment %d: %w", s.number, err)
+		}
 	}
-	s := j.current.Load()
-	if err := s.append(block); err != nil {
-		return fmt.Errorf("journal: append to segment %d: %w", s.number, err)
-	}
-	return nil
+	return waits, j.failed
 }
 
 // Segment returns the number of the segment being written.

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sluice/internal/disk"
 )
 
 // segmentHead is how long a segment's first bytes are, ahead of its blocks.
@@ -58,6 +60,7 @@ type segment struct {
 	head
 	file   vfs.File
 	size   atomic.Int64 // written in this life
+	rest   []byte       // of a block that waits for space
 	length int64        // of the file when this life began
 }
 
@@ -69,17 +72,42 @@ func (s *segment) old(name string) stored {
 	return stored{name: name, number: s.number, length: s.bytes(), written: max(s.written, s.size.Load())}
 }
 
-// append writes a block and makes it durable.
+// append writes a block, or what is left of one that waited, and makes it durable.
 func (s *segment) append(block []byte) error {
-	size := s.size.Load()
-	b := seal(block, s.salt, s.number, size)
-	if _, err := s.file.Write(b); err != nil {
+	rest := s.rest
+	if rest == nil {
+		rest = s.seal(block)
+	}
+	if _, err := s.file.Write(rest); err != nil {
 		return err
 	}
+	return s.settle(block)
+}
+
+// appendNow does the same unless it would wait for space.
+func (s *segment) appendNow(block []byte) (waits bool, err error) {
+	b := s.seal(block)
+	n, waits, err := disk.WriteNow(s.file, b)
+	if waits {
+		s.rest = b[n:]
+	}
+	if waits || err != nil {
+		return waits, err
+	}
+	return false, s.settle(block)
+}
+
+func (s *segment) seal(block []byte) []byte {
+	return seal(block, s.salt, s.number, s.size.Load())
+}
+
+// settle makes a block durable that is written.
+func (s *segment) settle(block []byte) error {
+	s.rest = nil
 	if err := s.file.SyncData(); err != nil {
 		return err
 	}
-	s.size.Store(size + int64(len(b)))
+	s.size.Store(aligned(s.size.Load()) + blockHead + int64(len(block)-Header))
 	return nil
 }
 
