@@ -9,9 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// segmentBytes is how much of the journal a checkpoint should take at most.
-const segmentBytes = 16 << 20
-
 // A checkpoint is an epoch on its way to the database: what of it still matters. From
 // its beginning on, nothing of it changes.
 type checkpoint struct {
@@ -57,12 +54,12 @@ const (
 // refused, and what is acknowledged to be removed.
 func (s *Store) advance() {
 	e := &s.commit.epoch
-	for e.due() && s.Err() == nil {
+	for s.due() && s.Err() == nil {
 		if s.commit.sealed.over() {
 			s.seal(nil)
 			return
 		}
-		if !e.overdue() || s.space.low() {
+		if e.part(s.opt.JournalBytes) < most || s.space.low() {
 			return
 		}
 		select {
@@ -72,6 +69,9 @@ func (s *Store) advance() {
 		}
 	}
 }
+
+// due reports whether a checkpoint should take the epoch.
+func (s *Store) due() bool { return s.commit.epoch.part(s.opt.JournalBytes) >= 1 }
 
 // settle has the database take all that was given to the journal, and waits for that.
 func (s *Store) settle() {

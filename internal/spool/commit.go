@@ -93,12 +93,12 @@ func (s *Store) lead() {
 		raise(s.inbox.now)
 		return
 	}
-	if w.waiting == nil && !w.epoch.due() {
+	if w.waiting == nil && !s.due() {
 		if ops := s.inbox.take(commitBytes, false); len(ops) > 0 {
 			s.commitNow(s.begin(ops))
 		}
 	}
-	more := w.waiting != nil || w.epoch.due()
+	more := w.waiting != nil || s.due()
 	w.mu.Unlock()
 	if more || !s.inbox.idle() {
 		raise(s.inbox.now)

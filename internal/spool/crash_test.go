@@ -70,6 +70,7 @@ type world struct {
 	book          *ledger
 	store         *Store
 	clock         *testClock
+	journal       int64 // bytes: how often there is a checkpoint
 	serial, batch int
 	dying         bool // something was declared dead since the last restart or purge
 
@@ -86,6 +87,7 @@ func newWorld(t testing.TB, seed uint64, take func(op string) bool) *world {
 		mem: vfs.NewCrashableMem(), book: newLedger(), take: take,
 		clock: newTestClock(),
 	}
+	w.journal = [...]int64{512, 2 << 10, 64 << 10}[w.rng.IntN(3)]
 	return w
 }
 
@@ -109,7 +111,10 @@ func (w *world) cutLocked(at string, unsynced int) {
 }
 
 func (w *world) options(fs vfs.FS) Options {
-	return Options{FS: fs, Now: w.clock.Now, WindowBytes: 2000, AckDelay: 100 * time.Microsecond, MaxDead: 1000, BallastBytes: -1}
+	return Options{
+		FS: fs, Now: w.clock.Now, WindowBytes: 2000, AckDelay: 100 * time.Microsecond,
+		JournalBytes: w.journal, MaxDead: 1000, BallastBytes: -1,
+	}
 }
 
 func (w *world) open() {
@@ -364,7 +369,7 @@ func settledOf(l *ledger, names []string) (n int) {
 func beforeExpiry() time.Time { return time.Unix(0, 0) }
 
 func verifyOptions(fs vfs.FS) Options {
-	return Options{FS: fs, Now: beforeExpiry, BallastBytes: -1}
+	return Options{FS: fs, Now: beforeExpiry, JournalBytes: 64 << 10, BallastBytes: -1}
 }
 
 func TestD3_PowerCutAtEveryOperation(t *testing.T) {

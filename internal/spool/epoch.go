@@ -1,12 +1,5 @@
 package spool
 
-// A checkpoint is due when an epoch has as much as this. The next may go on meanwhile,
-// and waits for it when it has more by a quarter.
-const (
-	epochBytes    = 12 << 20 // of young records and dead letters, with Overhead each
-	epochRemovals = 1 << 17  // of records that the database has
-)
-
 // An epoch is what has come into a segment of the journal: what the database does not
 // know yet, when the epochs before are applied. Only the writer touches it.
 type epoch struct {
@@ -25,15 +18,17 @@ type epoch struct {
 	unburied []uint64            // dead letters that went
 }
 
-// due reports whether a checkpoint should take the epoch.
-func (e *epoch) due() bool {
-	return e.bytes >= epochBytes || e.removals >= epochRemovals || e.journal >= segmentBytes
+// part returns how much of a full journal the epoch is. At 1 a checkpoint should take it.
+// The next epoch may begin meanwhile, and should not grow above most.
+func (e *epoch) part(full int64) float64 {
+	return max(
+		float64(e.journal)/float64(full),
+		float64(e.bytes)/float64(full)*4/3, // they are in memory, too
+		float64(e.removals)/float64(full)*128,
+	)
 }
 
-// overdue reports whether it should not grow any more.
-func (e *epoch) overdue() bool {
-	return e.bytes >= epochBytes*3/2 || e.removals >= epochRemovals*5/4 || e.journal >= segmentBytes*5/4
-}
+const most = 1.5
 
 // empty reports whether there is nothing that the database should know.
 func (e *epoch) empty() bool { return e.journal == 0 && !e.swept }

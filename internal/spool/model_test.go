@@ -100,13 +100,15 @@ type trial struct {
 	s      *Store
 	m      model
 	serial int
+
+	journal int64 // bytes: how often there is a checkpoint
 }
 
 func (tr *trial) open() {
 	tr.Helper()
 	s, err := Open("/s", Options{
 		FS: tr.fs, Now: tr.m.clock.Now, WindowBytes: 1500,
-		AckDelay: 50 * time.Microsecond, SweepEvery: time.Hour, BallastBytes: -1,
+		JournalBytes: tr.journal, AckDelay: 50 * time.Microsecond, SweepEvery: time.Hour, BallastBytes: -1,
 	})
 	if err != nil {
 		tr.Fatal(err)
@@ -345,6 +347,7 @@ func TestRandomOperationsAgreeWithTheModel(t *testing.T) {
 			TB: t, rng: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewMem(),
 			m: model{strands: map[strandKey][]modelRecord{}, letters: map[string]bool{}, clock: newTestClock()},
 		}
+		tr.journal = [...]int64{256, 1 << 10, 64 << 10}[i%3]
 		tr.open()
 		for range 300 {
 			tr.step()

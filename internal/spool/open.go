@@ -60,6 +60,7 @@ func (o *Options) fill() {
 		o.Now = time.Now
 	}
 	orElse(&o.MaxPendingBytes, 64<<20)
+	orElse(&o.JournalBytes, 16<<20)
 	orElse(&o.WindowBytes, 2<<20)
 	orElse(&o.MaxDead, 10_000)
 	orElse(&o.MaxDeadBytes, 64<<20)

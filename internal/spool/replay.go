@@ -25,7 +25,7 @@ func (s *Store) replay(dir string) (err error) {
 	}
 	s.commit.epoch.base = s.commit.seq
 	reader := blockReader{strand: s.strandOf}
-	s.journal, err = journal.Open(s.fs, dir, applied, journal.Options{SegmentBytes: segmentBytes}, func(block []byte) error {
+	s.journal, err = journal.Open(s.fs, dir, applied, journal.Options{SegmentBytes: s.opt.JournalBytes}, func(block []byte) error {
 		return s.replayBlock(&reader, block)
 	})
 	var damaged *journal.DamagedError

@@ -32,6 +32,7 @@ type Options struct {
 	MaxLaneBytes int64 // data plus Overhead each, for each lane of each queue; 0: no limit
 
 	MaxPendingBytes int64 // given to Append and not yet called back; 0: 64 MiB
+	JournalBytes    int64 // of the journal, before the database takes what is left of it; 0: 16 MiB
 	WindowBytes     int64 // recent records kept in memory, per queue; 0: 2 MiB
 
 	MaxDead      int   // dead letters kept; 0: 10,000

@@ -145,7 +145,7 @@ func (st *strand) refill(max int) error {
 	q := st.lane.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	from, applied := st.behind, st.applied
+	from, applied, last := st.behind, st.applied, st.last
 	if len(st.recent) > 0 || from == 0 || st.lane.gone {
 		return nil
 	}
@@ -154,6 +154,7 @@ func (st *strand) refill(max int) error {
 		st.refillYoung(max, removed)
 		return nil
 	}
+	next := st.youngFrom(applied+1, removed) // nobody else takes it; a checkpoint may
 	q.mu.Unlock()
 	recs, more, err := q.store.scan(st, from, applied, max, removed)
 	q.mu.Lock()
@@ -166,10 +167,13 @@ func (st *strand) refill(max int) error {
 	for _, r := range recs {
 		st.push(r)
 	}
-	if more || err != nil {
+	switch {
+	case more || err != nil:
 		st.behind = recs[len(recs)-1].seq + 1
-	} else {
-		st.behind = st.youngFrom(applied+1, st.removed.since(applied+1))
+	case next == 0 && st.last > last:
+		st.behind = last + 1
+	default:
+		st.behind = next
 	}
 	q.window.trim(st)
 	return nil

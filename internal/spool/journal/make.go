@@ -87,7 +87,11 @@ func (j *Journal) openSpare(f *stored) (file vfs.File, err error) {
 // place gives a spare that has a segment's first bytes its name, and opens it behind
 // them: they are written a second time, as the same, as files are written in order.
 func (j *Journal) place(s *segment, spare string) error {
-	file, err := j.fs.ReuseForWrite(j.path(spare), j.path(segmentName(s.number)), category)
+	name := j.path(segmentName(s.number))
+	if err := j.fs.Rename(j.path(spare), name); err != nil {
+		return err
+	}
+	file, err := j.fs.OpenReadWrite(name, category)
 	if err != nil {
 		return err
 	}

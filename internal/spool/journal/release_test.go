@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -105,14 +106,14 @@ func TestAFreshFileIsFilledOnce(t *testing.T) {
 	shut(t, j)
 }
 
-// A file does not get a new name before its old one is gone for good.
+// A segment that became a spare is not written before its old name is gone for good.
 func TestDirectoryIsSyncedBeforeAFileIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	spy := &spyFS{FS: vfs.NewMem()}
 	renamed := false
 	spy.set(func(op, name string) error {
 		switch {
-		case op == "rename":
+		case op == "rename" && strings.Contains(name, sparePrefix):
 			renamed = true
 		case op == "sync" && name == dir:
 			renamed = false
