@@ -35,22 +35,22 @@ type transport struct {
 	buf  *buffer
 	peek [64]byte
 
-	poll  func(fd uintptr) // finds out whether it takes, without blocking
-	takes bool
+	look  func(fd uintptr) // finds out whether it takes
+	takes bool             // a little, without blocking
 }
 
 func (t *transport) init(nc net.Conn) {
 	t.Conn = nc
 	t.raw = rawConn(nc)
 	t.read = t.tryRead
-	t.poll = func(fd uintptr) { t.takes = pollSocket(fd) }
+	t.look = func(fd uintptr) { t.takes = hasRoom(fd) }
 }
 
 // writable reports whether the socket surely takes a little without blocking. One
 // goroutine at a time may ask.
 func (t *transport) writable() bool {
 	t.takes = false
-	return t.raw != nil && t.raw.Control(t.poll) == nil && t.takes
+	return t.raw != nil && t.raw.Control(t.look) == nil && t.takes
 }
 
 // Read reads, below TLS no further than to the end of a record, so that between

@@ -13,5 +13,3 @@ func rawConn(net.Conn) syscall.RawConn { return nil }
 func readSocket(uintptr, []byte) (int, bool, error) {
 	return 0, false, errors.ErrUnsupported
 }
-
-func pollSocket(uintptr) bool { return false }

@@ -6,8 +6,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // rawConn returns access to a socket. Types that wrap one are left alone, as their
@@ -46,11 +44,4 @@ func readSocket(fd uintptr, p []byte) (n int, again bool, err error) {
 			return 0, false, os.NewSyscallError("read", err)
 		}
 	}
-}
-
-// pollSocket reports whether the socket's buffer has room.
-func pollSocket(fd uintptr) bool {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds[:], 0)
-	return err == nil && n == 1 && fds[0].Revents == unix.POLLOUT
 }
