@@ -73,6 +73,11 @@ func (s *Store) advance() {
 // due reports whether a checkpoint should take the epoch.
 func (s *Store) due() bool { return s.commit.epoch.part(s.opt.JournalBytes) >= 1 }
 
+// checkpointSoon has the database take what frees space there or in the journal.
+func (s *Store) checkpointSoon() {
+	s.submit(&op{settle: settleSoon, done: func(error) {}})
+}
+
 // settle has the database take all that was given to the journal, and waits for that.
 func (s *Store) settle() {
 	s.await(s.commit.sealed.applied)

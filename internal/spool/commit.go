@@ -204,7 +204,7 @@ func (s *Store) fill(ops []*op, now time.Time) (block []byte) {
 		case o.purge != nil:
 			s.purge(o)
 		case o.settle == settleSoon:
-			if w.sealed.over() {
+			if w.sealed.over() && (w.epoch.removals > 0 || s.journal.Behind() > 0) {
 				s.seal(nil)
 			}
 		case o.settle == settleNow:

@@ -12,6 +12,7 @@ func (s *Store) keep() {
 		case <-tick.C:
 			s.space.restore()
 			s.sweep()
+			s.checkpointSoon()
 		case <-s.failed:
 			s.lastWords()
 			return

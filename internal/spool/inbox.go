@@ -35,7 +35,7 @@ type settling uint8
 
 const (
 	settleNot  settling = iota
-	settleSoon          // begin one, unless one is under way
+	settleSoon          // begin one if it frees space, unless one is under way
 	settleNow           // and wait for it: nothing but the database has anything then
 )
 

@@ -116,6 +116,17 @@ func (tr *trial) open() {
 	tr.s = s
 }
 
+// kill goes on with the disk as it is, without the store having been closed.
+func (tr *trial) kill() {
+	put(tr, tr.s) // what was settled is durable
+	disk := tr.fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := tr.s.Close(); err != nil {
+		tr.Fatal(err)
+	}
+	tr.fs = disk
+	tr.open()
+}
+
 func (tr *trial) queue() string { return fmt.Sprint("q", tr.rng.IntN(3)) }
 
 func (tr *trial) step() {
@@ -132,11 +143,13 @@ func (tr *trial) step() {
 		tr.purge(tr.queue())
 	case n < 97:
 		tr.requeue()
-	default:
+	case n < 98:
 		if err := tr.s.Close(); err != nil {
 			tr.Fatal(err)
 		}
 		tr.open()
+	default:
+		tr.kill()
 	}
 	tr.check()
 	if tr.rng.IntN(8) == 0 {
@@ -344,7 +357,7 @@ func TestRandomOperationsAgreeWithTheModel(t *testing.T) {
 	for i := range trials {
 		seed := first + uint64(i)
 		tr := &trial{
-			TB: t, rng: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewMem(),
+			TB: t, rng: rand.New(rand.NewPCG(seed, 4)), fs: vfs.NewCrashableMem(),
 			m: model{strands: map[strandKey][]modelRecord{}, letters: map[string]bool{}, clock: newTestClock()},
 		}
 		tr.journal = [...]int64{256, 1 << 10, 64 << 10}[i%3]

@@ -46,6 +46,9 @@ func Open(dir string, opt Options) (*Store, error) {
 	s.group.Go(s.applyCheckpoints)
 	s.group.Go(s.keep)
 	s.group.Go(s.adopt)
+	if s.journal.Behind() > 0 {
+		s.checkpointSoon() // so that no more comes together, whatever becomes of this run
+	}
 	return s, nil
 }
 

@@ -71,6 +71,13 @@ func (j *Journal) Segment() uint64 { return j.current.Load().number }
 // Size returns how many bytes the segment being written has, with what the journal adds.
 func (j *Journal) Size() int64 { return j.current.Load().size.Load() }
 
+// Behind returns how many segments before that one have blocks and were not given up.
+func (j *Journal) Behind() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.old)
+}
+
 // Rotate makes what is appended from now on go to the next segment. It is fast if
 // [Journal.Release] has made that ahead. When it fails, and Append has not, the journal
 // goes on with the segment that it has. It is called by the goroutine that calls Append.

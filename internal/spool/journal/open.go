@@ -17,7 +17,7 @@ const defaultSegmentBytes = 16 << 20
 // Segments up to applied are of no more use. The blocks of those above are given to
 // replay in order, each without its header and good until replay returns; an error of
 // replay is returned as it is. Then a new segment is begun, with a number above applied
-// and above all that were there; it is durable in the directory when Open returns.
+// and above all that have a block; it is durable in the directory when Open returns.
 //
 // What was replayed stays in the journal until it is given up with [Journal.Release]. On
 // any error the blocks that are in the journal stay as they are; when they are not as
@@ -53,18 +53,15 @@ func (j *Journal) open(applied uint64, replay func([]byte) error) error {
 		return err
 	}
 	useless, _ := slices.BinarySearchFunc(segments, applied+1, func(f stored, n uint64) int { return cmp.Compare(f.number, n) })
-	if err := j.replay(segments[useless:], applied+1, replay); err != nil {
+	n, err := j.replay(segments[useless:], applied+1, replay)
+	if err != nil {
 		return err
 	}
-	last := applied
-	if len(segments) > 0 {
-		last = max(last, segments[len(segments)-1].number)
-	}
-	if err := j.tidy(segments[:useless]); err != nil {
+	j.old = slices.Clone(segments[useless : useless+n])
+	if err := j.tidy(slices.Delete(segments, useless, useless+n)); err != nil {
 		return err
 	}
-	j.old = segments[useless:]
-	s, err := j.make(last + 1)
+	s, err := j.make(applied + uint64(n) + 1)
 	if err != nil {
 		return err
 	}
@@ -113,24 +110,28 @@ func (j *Journal) look(f *stored) error {
 	return err
 }
 
-// replay gives all blocks of segments to visit. The first has the number given, and none
+// replay gives all blocks of segments to visit, and returns how many segments are to be
+// kept: those behind the last block have none. The first has the number given, and none
 // is missing behind it.
-func (j *Journal) replay(segments []stored, first uint64, visit func([]byte) error) error {
+func (j *Journal) replay(segments []stored, first uint64, visit func([]byte) error) (n int, err error) {
 	for i := range segments {
 		f := &segments[i]
 		if want := first + uint64(i); f.number != want {
-			return &DamagedError{File: j.path(segmentName(want)), Reason: fmt.Sprintf("it is missing, while segment %d is there", f.number)}
+			return n, &DamagedError{File: j.path(segmentName(want)), Reason: fmt.Sprintf("it is missing, while segment %d is there", f.number)}
 		}
 		end, err := j.read(*f, visit)
 		if err != nil {
-			return err
+			return n, err
 		}
 		if err := j.settle(*f); err != nil {
-			return err
+			return n, err
 		}
 		f.written = max(f.written, end)
+		if end > segmentHead {
+			n = i + 1
+		}
 	}
-	return nil
+	return n, nil
 }
 
 // settle makes durable what was read of a segment: its last block may have been read
