@@ -58,7 +58,7 @@ func contents(t *testing.T, fs vfs.FS, name string) []byte {
 
 // A record that was acknowledged and cannot be read is not passed over: the store says
 // that it is damaged, and leaves all as it is.
-func TestD10_AJournalWithADamagedRecord(t *testing.T) {
+func TestD8_AJournalWithADamagedRecord(t *testing.T) {
 	fs := killed(t)
 	names := journals(t, fs, "record 4")
 	if len(names) != 1 {

@@ -113,6 +113,7 @@ func (s *Store) removeAgain(g *readRemoval) (removal, error) {
 	q := g.strand.lane.q
 	q.mu.Lock()
 	g.strand.live = g.strand.live.minus(r.tally)
+	g.strand.seen = max(g.strand.seen, g.seq) // it had left for a reader
 	if g.seq > s.commit.epoch.base {
 		i, list := g.strand.findYoung(g.seq), g.strand.young.list()
 		if i == len(list) || list[i].seq != g.seq || list[i].gone {
