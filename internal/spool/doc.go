@@ -26,6 +26,17 @@
 // and, for lanes that nobody reads, by a sweep. A record that was handed out
 // before it expired can still be acknowledged, and then counts as delivered.
 //
+// # The journal and the database
+//
+// What an Append brings, and what is acknowledged, is one block of the journal, written
+// and fsynced at once: see the package journal. The database gets it later, with a
+// checkpoint: all that is left of one segment of the journal, in one atomic batch. A record that is
+// acknowledged before is never the database's. What a checkpoint is to take is an epoch;
+// its records are called young, and are in memory as long.
+//
+// So the database is always the store as it was at the end of some segment, and says of
+// which. Open reads the segments above once more.
+//
 // # Shared data
 //
 // Entries of one Append that follow one another and have the same Data, which means
@@ -33,34 +44,55 @@
 // and a small record for each, until the last of these is gone. Nobody who reads can
 // tell.
 //
-// Who removes a record has to know whether it was the last. As long as all records of
-// some data have stayed in memory since they were appended, they are counted there.
-// When one has not, because it did not fit, was given back or the store was opened
-// since, whoever removes another looks in the database. A purge does neither: it
-// writes down that it took place, and a sweep behind it, in small steps and on after a
-// restart, removes the data that it has left without records.
+// Who removes a record has to know whether it was the last. As long as they are young,
+// they are counted in memory. After that, whoever removes one looks in the database for
+// another. A purge does neither: it writes down that it took place, and a sweep behind
+// it, in small steps and on after a restart, removes the data that it has left without
+// records.
 //
 // # Goroutines
 //
-// All methods may be called from any goroutine. The store runs four: the
-// writer gathers what is pending into one Pebble batch while the batch before
-// is being fsynced, the syncer waits for the fsync, publishes the records to
-// their lanes and calls back, the keeper sweeps expired heads and watches
-// the disk's free space, and one more sweeps behind purges. [Store.Close] waits
-// for all.
+// All methods may be called from any goroutine. The store runs four: the writer makes
+// blocks of what is pending, publishes the records to their lanes and calls back; the
+// checkpointer brings epochs into the database; the keeper sweeps expired heads and
+// watches the disk's free space; and one more sweeps behind purges. [Store.Close] waits
+// for all. When the writer has nothing to do, Append does its work in its place, and
+// calls back before it returns: to wake another goroutine takes longer than all else
+// that it does, besides the fsync.
 //
 // # On disk
 //
-//	DIR/FORMAT     "sluice-spool 2\n": the version of everything below
+//	DIR/FORMAT     "sluice-spool 3\n": the version of everything below
 //	DIR/LOCK       locked by the owner for as long as the store is open
 //	DIR/OWNER      the owner's process id, decimal
 //	DIR/BALLAST    zeros, given up when the disk is full so that draining goes on
-//	DIR/db/        the Pebble database
+//	DIR/journal/   the journal
+//	DIR/db/        the Pebble database, without a log of its own
+//
+// A block of the journal:
+//
+//	block   = version(1)=2 first(1) stored(8) item*
+//	item    = 1 name(queue) name(lane) priority(4)         a strand: it has the next number
+//	        | 2 flags(1) strand(uvarint) [seq(uvarint)] [expires(8)] [data]
+//	                                                       an entry
+//	        | 3 removal                                    a record is gone
+//	        | 4 removal stored(8) expires(8) died(8) name(reason) data
+//	                                                       a record is a dead letter
+//	        | 5 seq(uvarint)                               a dead letter is gone
+//	removal = strand(uvarint) seq(varint) size(uvarint) place(uvarint)
+//	data    = length(uvarint) bytes
+//
+// first is 1 in the first block of a segment, in which strands are numbered from 0 on. An
+// entry's flag bit 0 says that expires is there; bit 1 that its data is that of the entry
+// before, and not there; bit 2 that the two share it; bit 3 that seq is there, which else
+// is one more than that of the entry before. In a removal, seq is the difference to the
+// one before; size is that of data with Overhead; place is 0, or one more than the place
+// among those that share the data.
 //
 // The database's keys, big-endian; name = length (2 bytes), bytes:
 //
-//	's'                                              -> next sequence number to
-//	                                                    use after a restart (8)
+//	's'                                              -> last sequence number used (8)
+//	'j'                                              -> segment of the journal, to which all is here (8)
 //	'e' name(queue) name(lane) priority(4) seq(8)    -> record
 //	't' name(queue) name(lane) priority(4)           -> tally
 //	'x' seq(8)                                       -> shared data
@@ -90,16 +122,16 @@
 // others' follow; the places of all are its list, in that order. So the data of the
 // record with the number seq at the place i is that of seq-i.
 //
-// Format 1 is the same without shared data. Open turns such a store into one of format
-// 2, by nothing but the FORMAT file: what the older program would not understand comes
-// later.
+// Format 2 has no journal, but a log of Pebble's, and format 1 no shared data either. Open
+// turns such a store into one of format 3, by nothing but the FORMAT file: what the older
+// program would not understand comes later.
 //
 // A sequence number is used once in the life of a store, so a key is set once
 // and removed with one SingleDelete. A strand is what shares a queue, a lane and
 // a priority. Each record carries an odometer: how many records were put into
 // its strand before it, their bytes, and how many of these are shared data. A strand's length is therefore the
-// difference between its last and its first record; the tally, written whenever
-// records are taken and others remain, corrects it for records taken from the
-// middle. That is how [Open] knows every length from three seeks per strand,
+// difference between its last and its first record; the tally, written when a
+// checkpoint finds that records were taken and others remain, corrects it for those
+// taken from the middle. That is how [Open] knows every length from three seeks per strand,
 // whatever the backlog.
 package spool

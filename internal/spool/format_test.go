@@ -27,7 +27,8 @@ func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	newer := []byte("sluice-spool 4\n")
-	if err := os.WriteFile(file, newer, 0o600); err != nil {
+	strange := filepath.Join(dir, "index")
+	if err := errors.Join(os.WriteFile(file, newer, 0o600), os.WriteFile(strange, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	var format *FormatError
@@ -39,7 +40,14 @@ func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != string(newer) {
 		t.Errorf("FORMAT says %q, %v", text, err)
 	}
+	var foreign *ForeignError
 	if err := os.WriteFile(file, ours, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(); !errors.As(err, &foreign) || foreign.Entry != "index" {
+		t.Errorf("with a file of somebody else's: %v", err)
+	}
+	if err := os.Remove(strange); err != nil {
 		t.Fatal(err)
 	}
 	if s, err = open(); err != nil {
@@ -53,18 +61,27 @@ func TestL8_AStoreOfANewerProgramIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
-// A store that a program of format 1 wrote is drained, and is one of format 2 from then
-// on: what has been stored since is not for the older program.
-func TestL8_AStoreOfTheFormerFormatIsTakenOver(t *testing.T) {
+// A store that a program of a former format wrote is drained, and is one of the present
+// format from then on: what has been stored since is not for the older program.
+func TestL8_AStoreOfAFormerFormatIsTakenOver(t *testing.T) {
+	for _, former := range formerLines {
+		t.Run(former, func(t *testing.T) { takenOver(t, former) })
+	}
+}
+
+func takenOver(t *testing.T, former string) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	opt := Options{BallastBytes: -1, MinFree: -1}
 	s := open(t, dir, opt)
-	put(t, s, entry("a", "l", 0, "kept"), entry("b", "l", 0, "kept")) // as in format 1: equal data, but not shared
+	put(t, s, entry("a", "l", 0, "kept"), entry("b", "l", 0, "kept")) // equal data, but not shared
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.RemoveAll(filepath.Join(dir, "journal")); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(dir, "FORMAT")
-	if err := os.WriteFile(file, []byte(formerLine+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(former+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, opt)

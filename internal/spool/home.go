@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,9 +19,10 @@ import (
 // package comment's drawing, and with Pebble's own format.
 const formatLine = "sluice-spool 3"
 
-// formerLine is what it says in a store whose records share no data. Such a store
-// is one of the present format as soon as the file says so.
-const formerLine = "sluice-spool 1"
+// formerLines are what it says in a store without a journal, and in one whose records do
+// not share data either. Such a store is one of the present format as soon as the file
+// says so.
+var formerLines = []string{"sluice-spool 2", "sluice-spool 1"}
 
 // residents are the names that a spool's directory may hold.
 var residents = map[string]bool{
@@ -47,7 +49,7 @@ func (h home) enter() (unlock func() error, err error) {
 	}
 	for _, name := range names {
 		if !residents[name] {
-			return nil, &ForeignError{Dir: h.dir, Entry: name}
+			return nil, h.foreign(name)
 		}
 	}
 	lock, err := h.fs.Lock(h.path("LOCK"))
@@ -59,6 +61,16 @@ func (h home) enter() (unlock func() error, err error) {
 		return nil, fmt.Errorf("open spool %s: %w", h.dir, err)
 	}
 	return lock.Close, nil
+}
+
+// foreign says what it means that something is there which is not known: that another
+// program's files are there, or that a newer program wrote the store.
+func (h home) foreign(name string) error {
+	var newer *FormatError
+	if _, _, err := h.settled(); errors.As(err, &newer) {
+		return newer
+	}
+	return &ForeignError{Dir: h.dir, Entry: name}
 }
 
 func (h home) ensure() error {
@@ -101,7 +113,7 @@ func (h home) settled() (settled, write bool, err error) {
 		return false, false, h.wrap(err)
 	}
 	line := strings.TrimSuffix(text, "\n")
-	if line == formatLine || line == formerLine {
+	if line == formatLine || slices.Contains(formerLines, line) {
 		return true, line != formatLine, nil
 	}
 	if n, ok := strings.CutPrefix(line, "sluice-spool "); ok {

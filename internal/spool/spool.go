@@ -87,13 +87,15 @@ type Store struct {
 // first and nothing is stored; with a [*FatalError] when the disk failed and the
 // outcome is unknown.
 //
-// Append does not wait for the disk, but it waits for room when
-// [Options.MaxPendingBytes] are pending. Entries given by one goroutine's calls
-// are stored, and their dones called, in the order of the calls.
+// Append waits for room when [Options.MaxPendingBytes] are pending, and never for space
+// on the disk. When nothing is pending it does the writer's work itself: it writes and
+// fsyncs what it was given, with what others give meanwhile, and calls their dones.
+// Entries given by one goroutine's calls are stored, and their dones called, in the order
+// of the calls.
 //
-// done runs on a goroutine that all callers share: it must not block, nor call
-// Append. Only when the store was already closed or failed, done is called
-// before Append returns.
+// done may be called before Append returns or later, from any goroutine, and keeps the
+// others waiting: it must not block, nor call Append, and whoever calls Append must not
+// hold what done locks.
 func (s *Store) Append(entries []Entry, done func(error)) {
 	for i := range entries {
 		if err := entries[i].validate(); err != nil {
