@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/await"
 )
 
 // killed is the disk of a store that was killed, with ten records in the journal alone.
@@ -90,11 +92,7 @@ func TestJournalOfManyShortRuns(t *testing.T) {
 	for run := range 20 {
 		s := open(t, "/s", Options{FS: fs, JournalBytes: 64 << 10, BallastBytes: -1})
 		put(t, s, entry("q", "lane", 0, fmt.Sprint("run ", run)))
-		for deadline := time.Now().Add(patience); s.journal.Behind() > 0; {
-			if time.Sleep(time.Millisecond); time.Now().After(deadline) {
-				t.Fatal("the journal of the run before is not given up")
-			}
-		}
+		await.True(t, "the journal of the run before is given up", func() bool { return s.journal.Behind() == 0 })
 		most = max(most, s.Stats().Disk)
 		fs = fs.CrashClone(vfs.CrashCloneCfg{})
 	}

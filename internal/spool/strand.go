@@ -273,10 +273,3 @@ func (st *strand) decode(it *pebble.Iterator, shared *sharedReader) (Record, err
 }
 
 func (s *Store) damaged(err error) error { return &DamagedError{Dir: s.dir, Err: err} }
-
-func (s *Store) damagedIf(err error) error {
-	if err == nil {
-		return nil
-	}
-	return s.damaged(err)
-}
