@@ -55,11 +55,12 @@ const (
 func (s *Store) advance() {
 	e := &s.commit.epoch
 	for s.due() && s.Err() == nil {
-		if s.commit.sealed.over() {
+		full := s.space.low()
+		switch {
+		case s.commit.sealed.over() && (!full || s.journal.Ready()):
 			s.seal(nil)
 			return
-		}
-		if e.part(s.opt.JournalBytes) < most || s.space.low() {
+		case full || e.part(s.opt.JournalBytes) < most:
 			return
 		}
 		select {

@@ -72,7 +72,7 @@ func (s *Store) account(o *op) {
 // take counts a record out, unless its lane was purged.
 func (s *Store) take(r *removal) bool {
 	e, young := &s.commit.epoch, r.seq > s.commit.epoch.base
-	if !r.strand.take(r, young, e.base) {
+	if !r.strand.take(r, young, e) {
 		return false
 	}
 	e.touch(r.strand)
@@ -96,7 +96,7 @@ func (s *Store) take(r *removal) bool {
 	return true
 }
 
-func (st *strand) take(r *removal, young bool, base uint64) bool {
+func (st *strand) take(r *removal, young bool, e *epoch) bool {
 	q := st.lane.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,7 +105,7 @@ func (st *strand) take(r *removal, young bool, base uint64) bool {
 	}
 	st.taken = st.taken.plus(r.tally)
 	if young {
-		st.bury(r.seq, base)
+		st.bury(r.seq, e)
 	} else {
 		st.removed.add(r.seq)
 	}

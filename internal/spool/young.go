@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"slices"
 	"sort"
 	"sync"
 )
@@ -20,11 +19,12 @@ type young struct {
 
 func (y *young) size() int64 { return int64(len(y.data)) + Overhead }
 
-// A nursery has young records, many at a time: their memory is used again when the
-// database has them.
+// A nursery has an epoch's young records, many at a time: their memory is used again
+// when they are gone, or the database has them.
 type nursery struct {
 	slabs []*slab
-	free  []young // of the last
+	free  []young  // of the last
+	gone  []*young // to be used first
 }
 
 type slab [256]young
@@ -33,6 +33,11 @@ var slabs = sync.Pool{New: func() any { return new(slab) }}
 
 // next returns an unused one.
 func (n *nursery) next() *young {
+	if last := len(n.gone) - 1; last >= 0 {
+		y := n.gone[last]
+		n.gone = n.gone[:last]
+		return y
+	}
 	if len(n.free) == 0 {
 		s := slabs.Get().(*slab)
 		n.slabs = append(n.slabs, s)
@@ -72,15 +77,15 @@ func (st *strand) findYoung(seq uint64) int {
 	return sort.Search(len(list), func(i int) bool { return list[i].seq >= seq })
 }
 
-// bury removes a young record of the epoch that began after base: the database will
-// never know of it.
-func (st *strand) bury(seq, base uint64) {
+// bury removes a young record of an epoch: the database will never know of it.
+func (st *strand) bury(seq uint64, e *epoch) {
 	list := st.young.list()
 	*list[st.findYoung(seq)] = young{seq: seq, gone: true}
 	n := 0
-	for n < len(list) && list[n].gone && list[n].seq > base {
+	for n < len(list) && list[n].gone && list[n].seq > e.base {
 		n++
 	}
+	e.nursery.gone = append(e.nursery.gone, list[:n]...)
 	st.young.drop(n)
 }
 
@@ -157,9 +162,11 @@ func (g *gone) since(seq uint64) map[uint64]struct{} {
 		return nil
 	}
 	found := make(map[uint64]struct{})
-	for _, removed := range slices.Concat(g.now, g.next) {
-		if removed >= seq {
-			found[removed] = struct{}{}
+	for _, list := range [...][]uint64{g.now, g.next} {
+		for _, removed := range list {
+			if removed >= seq {
+				found[removed] = struct{}{}
+			}
 		}
 	}
 	return found

@@ -71,6 +71,13 @@ func (j *Journal) Segment() uint64 { return j.current.Load().number }
 // Size returns how many bytes the segment being written has, with what the journal adds.
 func (j *Journal) Size() int64 { return j.current.Load().size.Load() }
 
+// Ready reports whether the next segment is made, so that Rotate will not wait for space.
+func (j *Journal) Ready() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.next != nil
+}
+
 // Behind returns how many segments before that one have blocks and were not given up.
 func (j *Journal) Behind() int {
 	j.mu.Lock()
