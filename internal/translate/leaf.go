@@ -28,8 +28,12 @@ func (m *Module) spoke(s saying) {
 	now := time.Now()
 	next := l.clamp(&m.opt.Patience, now).spoke(s.kind == hello, now)
 	next.Module = s.route.Module
+	late := l.Module == "" && next.State == l.State // it was decided before it was known whom to tell
 	if next.State != l.State || next.Module != l.Module {
 		m.change(l, next, nil)
+	}
+	if late {
+		m.tellState(l)
 	}
 	m.consider(l)
 }
