@@ -20,7 +20,8 @@ type committer struct {
 	epoch    epoch
 	sealed   underway
 	blocks   blockWriter
-	waiting  *commit  // for space on the disk
+	waiting  *commit // for space on the disk
+	leading  leading
 	block    []byte   // room for the next
 	placed   []placed // room for what the commit places
 }
@@ -82,41 +83,6 @@ func (s *Store) writeAll(many bool) {
 		}
 	}
 	s.advance()
-}
-
-// lead makes a commit of what is in the inbox, in place of the writer, if nobody is at
-// it: to wake the writer would take longer. What comes meanwhile is the writer's, and so
-// is what has to wait for space on the disk.
-func (s *Store) lead() {
-	w := &s.commit
-	if !w.mu.TryLock() {
-		raise(s.inbox.now)
-		return
-	}
-	if w.waiting == nil && !s.due() {
-		if ops := s.inbox.take(commitBytes, false); len(ops) > 0 {
-			s.commitNow(s.begin(ops))
-		}
-	}
-	more := w.waiting != nil || s.due()
-	w.mu.Unlock()
-	if more || !s.inbox.idle() {
-		raise(s.inbox.now)
-	}
-}
-
-// commitNow finishes a commit, or leaves it to the writer if the disk is full.
-func (s *Store) commitNow(c *commit) {
-	if len(c.block) == 0 || s.Err() != nil {
-		s.finish(c, nil)
-		return
-	}
-	waits, err := s.journal.AppendNow(c.block)
-	if waits {
-		s.commit.waiting = c
-		return
-	}
-	s.finish(c, err)
 }
 
 // append gives a block to the journal, if it has anything.

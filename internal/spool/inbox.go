@@ -182,6 +182,13 @@ func (in *inbox) idle() bool {
 	return len(in.ops) == 0
 }
 
+// pending returns the bytes of entries that were not called back yet.
+func (in *inbox) pending() int64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.bytes
+}
+
 // called gives back the room of ops whose dones were called.
 func (in *inbox) called(bytes int64) {
 	if bytes == 0 {

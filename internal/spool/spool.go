@@ -103,8 +103,13 @@ func (s *Store) Append(entries []Entry, done func(error)) {
 			return
 		}
 	}
-	if s.inbox.append(&op{entries: entries, done: done, bytes: sizeOf(entries)}) {
-		s.lead()
+	o := &op{entries: entries, done: done, bytes: sizeOf(entries)}
+	switch {
+	case !s.inbox.append(o): // done was called
+	case len(entries) > 0:
+		s.lead(&entries[0])
+	default:
+		raise(s.inbox.now)
 	}
 }
 
